@@ -1,0 +1,2 @@
+//! kubestrap.
+fn main() {}
