@@ -1,0 +1,1 @@
+//! The adapter to EC2: the `Cloud` port on aws-sdk-ec2.

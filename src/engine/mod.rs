@@ -1,0 +1,1 @@
+//! Runs a plan: every step whose predecessors are done, concurrently; decides nothing.

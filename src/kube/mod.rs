@@ -1,0 +1,1 @@
+//! The adapter to Kubernetes: the `Cluster` port on the kube crate.

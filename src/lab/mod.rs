@@ -1,0 +1,7 @@
+//! A local EC2: a pure world, the wire protocol above it, the fabric and the containers below.
+//!
+//! [`world`] decides what is true, [`desired`] is what it asks of the effects, [`fabric`] makes it
+//! true in the network and [`machine`] in containers. Nothing outside this module imports it but
+//! the `lab` command.
+
+pub mod desired;

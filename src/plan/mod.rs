@@ -1,0 +1,1 @@
+//! Planning: `(Spec, Observed) -> Plan`, pure and deterministic.

@@ -1,0 +1,1 @@
+//! What the cluster outside this process can be asked and told: narrow ports, one adapter each.

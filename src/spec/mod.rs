@@ -1,0 +1,1 @@
+//! The spec: TOML to a validated `Spec`, every mistake with its line, column and remedy.

@@ -1,0 +1,1 @@
+//! The adapter to the nodes: the `Remote` port on OpenSSH.
