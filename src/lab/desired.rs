@@ -103,10 +103,25 @@ pub struct Machine {
     pub tokens_required: bool,
     /// IMDS answer hop limit.
     pub hop_limit: u8,
+    /// Whether IMDS answers this machine at all.
+    #[serde(default = "yes")]
+    pub metadata_enabled: bool,
+    /// Whether IMDS serves the tags (`instance-metadata-tags`).
+    #[serde(default)]
+    pub metadata_tags: bool,
+    /// How often it was told to reboot; a number higher than the one it was started with asks for
+    /// a restart of the container.
+    #[serde(default)]
+    pub reboots: u32,
     /// Tags, also served by IMDS when asked for in the launch.
     pub tags: BTreeMap<String, String>,
     /// Whether it should be powered on (a stopped instance keeps its container and disk).
     pub running: bool,
+}
+
+/// Default of [`Machine::metadata_enabled`].
+fn yes() -> bool {
+    true
 }
 
 /// What the effects report back to the world.
