@@ -1,1 +1,5 @@
 //! Container images without Docker: compile, check, assemble, push.
+
+mod platform;
+
+pub use platform::Platform;
