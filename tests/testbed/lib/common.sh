@@ -58,20 +58,23 @@ debian_arch() {
   esac
 }
 
-# debian_mirror prints the Debian mirror that this machine's own apt uses.
+# debian_mirror [-security] prints the Debian mirror that this machine's own apt uses.
 debian_mirror() {
   local mirror=${KUBESTRAP_DEBIAN_MIRROR:-} codename
-  if [ -z "$mirror" ] && grep -q '^ID=debian$' /etc/os-release; then
+  if [ -n "$mirror" ]; then
+    [ -z "${1:-}" ] || mirror=${mirror%/debian}/debian-security
+  elif grep -q '^ID=debian$' /etc/os-release; then
     # shellcheck source=/dev/null
     codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
     # shellcheck disable=SC2016 # apt expands these, not the shell
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Release: $codename" 'Component: main' | head -n 1)
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Release: $codename${1:-}" 'Component: main' | head -n 1)
   fi
-  [ -n "$mirror" ] || die "no Debian mirror in this machine's apt configuration: set KUBESTRAP_DEBIAN_MIRROR"
+  # Some machines have no security mirror; there is always an archive.
+  [ -n "$mirror" ] || [ -n "${1:-}" ] || die "no Debian mirror in this machine's apt configuration: set KUBESTRAP_DEBIAN_MIRROR"
   echo "${mirror%/}"
 }
 
-# hash_of FILE... STRING-from-stdin: one digest of the names and contents.
+# hash_files FILE... prints one digest of the names and contents.
 hash_files() {
   sha256sum -- "$@" | sha256sum | cut -c 1-16
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes, as root, everything that comes from Debian: debian.sh MIRROR OUT
+# Makes, as root, everything that comes from Debian: debian.sh MIRROR SECURITY-MIRROR OUT
 #   node.tar      a stock Debian 13 root file system
 #   nettools.tar  nft, iptables, ipset, conntrack and ip with their libraries, for images
 #   runit.tar     runsvdir and friends, for the calico/node image
@@ -10,16 +10,19 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . lib/versions.sh
 . lib/common.sh
 
-mirror=$1 out=$2
+mirror=$1 security=$2 out=$3
 work=$(mktemp -d "$out/.work.XXXXXX")
 root=$work/root
 trap 'umount "$root/proc" 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
+# The machine's own proxy, where it has one, for debootstrap and apt.
+eval "$(apt-config shell proxy Acquire::http::Proxy)"
+[ -z "${proxy:-}" ] || export http_proxy=$proxy
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# What Debian's own cloud image has, as far as a node cares.
+# What Debian's own cloud image has, as far as a node cares; no chrony, which would set the clock of the host.
 stock=(systemd systemd-sysv dbus libpam-systemd udev openssh-server cloud-init cloud-guest-utils sudo
-  ca-certificates curl iproute2 nftables iputils-ping kmod procps less chrony)
+  ca-certificates curl iproute2 nftables iputils-ping kmod procps less)
 # What it lacks and Kubernetes wants: installed in the node, and kept in pool/ for others.
 tools=(conntrack iptables ipset ethtool socat)
 
@@ -36,12 +39,11 @@ chmod 755 "$root/usr/sbin/policy-rc.d"
 mount -t proc proc "$root/proc"
 
 step "stock packages"
-security=${mirror%/debian}/debian-security
 {
   echo "deb $mirror $DEBIAN_SUITE main"
   echo "deb $mirror $DEBIAN_SUITE-updates main"
-  # A mirror without the security suite is an old image, not an error.
-  if wget -q -O /dev/null "$security/dists/$DEBIAN_SUITE-security/Release"; then
+  # Without security updates it is an older image, not an error.
+  if [ -n "$security" ] && wget -q -O /dev/null "$security/dists/$DEBIAN_SUITE-security/Release"; then
     echo "deb $security $DEBIAN_SUITE-security main"
   fi
 } >"$root/etc/apt/sources.list"
@@ -78,6 +80,9 @@ dpkg-deb -x "$extra"/busybox-static_*.deb "$work/busybox"
 install -m 755 "$work/busybox/usr/bin/busybox" "$out/busybox"
 dpkg-deb -x "$extra"/runit_*.deb "$work/runit"
 tar -C "$work/runit" -cf "$out/runit.tar" usr/bin/{runsv,runsvdir,sv,svlogd,chpst}
+
+# The names of a Debian archive have no epoch.
+for deb in "$out"/pool/*%3a*; do mv "$deb" "${deb//_*%3a/_}"; done
 
 step "network tools for images"
 programs=(/usr/sbin/nft /usr/sbin/xtables-nft-multi /usr/sbin/ipset /usr/sbin/conntrack /usr/bin/ip /usr/sbin/tc)

@@ -17,11 +17,11 @@ case $name in
         -X "$package.gitTreeState=clean" -X "$package.gitCommit=" -X "$package.buildDate=$KUBERNETES_DATE")
     done
     ;;
-  etcd) flags+=(-X go.etcd.io/etcd/api/v3/version.GitSHA=v$ETCD_VERSION) ;;
-  coredns) flags+=(-X github.com/coredns/coredns/coremain.GitCommit=v$COREDNS_VERSION) ;;
-  cni) flags+=(-X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v$CNI_VERSION) ;;
+  etcd) flags+=(-X "go.etcd.io/etcd/api/v3/version.GitSHA=v$ETCD_VERSION") ;;
+  coredns) flags+=(-X "github.com/coredns/coredns/coremain.GitCommit=v$COREDNS_VERSION") ;;
+  cni) flags+=(-X "github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v$CNI_VERSION") ;;
   calico)
-    flags+=(-X github.com/projectcalico/calico/pkg/buildinfo.Version=v$CALICO_VERSION)
+    flags+=(-X "github.com/projectcalico/calico/pkg/buildinfo.Version=v$CALICO_VERSION")
     # The tagged commit is in no checksum database; go.sum pins it all the same.
     export GONOSUMDB='github.com/projectcalico/*'
     ;;

@@ -1,0 +1,75 @@
+//! What work tells those who watch it. Only renderers in `ui` print.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Something that happened in a step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// When, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+    /// Step id.
+    pub step: String,
+    /// Node, when the step is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What happened.
+    pub state: EventState,
+    /// In words.
+    pub message: String,
+}
+
+/// The stations of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventState {
+    /// It runs.
+    Started,
+    /// It got somewhere.
+    Progress,
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed,
+    /// It will not run, because one before it failed or the run was interrupted.
+    Skipped,
+}
+
+/// Where a step sends its events. Cheap to clone; a listener that went away is no error.
+#[derive(Clone, Debug)]
+pub struct Events {
+    sender: UnboundedSender<Event>,
+    step: String,
+    node: Option<String>,
+}
+
+impl Events {
+    /// Events of no step in particular.
+    pub fn new(sender: UnboundedSender<Event>) -> Self {
+        Self { sender, step: String::new(), node: None }
+    }
+
+    /// The same listener, for one step.
+    pub fn of(&self, step: &str, node: Option<&str>) -> Self {
+        Self { sender: self.sender.clone(), step: step.to_owned(), node: node.map(str::to_owned) }
+    }
+
+    /// Tells the listener.
+    pub fn send(&self, state: EventState, message: impl Into<String>) {
+        let event = Event {
+            time: OffsetDateTime::now_utc(),
+            step: self.step.clone(),
+            node: self.node.clone(),
+            state,
+            message: message.into(),
+        };
+        let _ = self.sender.send(event);
+    }
+
+    /// Tells of progress.
+    pub fn progress(&self, message: impl Into<String>) {
+        self.send(EventState::Progress, message);
+    }
+}

@@ -1,0 +1,379 @@
+//! The plan of `up`: from what exists to what the spec asks for.
+
+use std::collections::BTreeMap;
+
+use super::step::{Action, Change, Step, StepId};
+use super::{Kept, Observed, Plan, PlanError};
+use crate::network::{self, Direction, GroupPlan, Peer, Rule};
+use crate::ports::{Instance, InstanceState, NodePhase};
+use crate::spec::{Pool, Role, Spec};
+
+/// Plans what turns `observed` into `spec`. Empty when there is nothing to do.
+pub fn up(spec: &Spec, observed: &Observed) -> Result<Plan, PlanError> {
+    if !observed.cloud.foreign.is_empty() {
+        return Err(PlanError::Foreign(observed.cloud.foreign.clone()));
+    }
+    let proof = network::prove_spec(spec);
+    if !proof.counterexamples.is_empty() {
+        return Err(PlanError::NotProven(Box::new(proof)));
+    }
+    let mut draft = Draft { spec, observed, steps: Vec::new(), keeps: Vec::new() };
+    draft.network()?;
+    draft.groups();
+    draft.instances()?;
+    draft.cluster();
+    Ok(Plan::new(draft.steps, draft.keeps, Some(proof)))
+}
+
+/// The plan while it grows: steps are appended in an order in which they could run one by one.
+struct Draft<'a> {
+    spec: &'a Spec,
+    observed: &'a Observed,
+    steps: Vec<Step>,
+    keeps: Vec<Kept>,
+}
+
+impl Draft<'_> {
+    /// VPC, gateway, subnet, route table, key pair.
+    fn network(&mut self) -> Result<(), PlanError> {
+        let (spec, cloud) = (self.spec, &self.observed.cloud);
+        let network = &spec.network;
+        match &cloud.vpc {
+            Some(vpc) if vpc.cidr != network.vpc_cidr => {
+                return Err(immutable(&format!("VPC {}", vpc.id), vpc.cidr, network.vpc_cidr));
+            }
+            Some(vpc) => self.keep("vpc", &vpc.id),
+            None => self.create(
+                "vpc",
+                &[],
+                Action::CreateVpc { cidr: network.vpc_cidr },
+                format!("vpc {}", network.vpc_cidr),
+            ),
+        }
+        match &cloud.gateway {
+            Some(gateway) if gateway.vpc.is_some() => self.keep("internet gateway", &gateway.id),
+            _ => self.create("gateway", &["vpc"], Action::CreateGateway, "internet gateway".into()),
+        }
+        match &cloud.subnet {
+            Some(subnet) if subnet.cidr != network.subnet_cidr => {
+                return Err(immutable(&format!("subnet {}", subnet.id), subnet.cidr, network.subnet_cidr));
+            }
+            Some(subnet) => self.keep("subnet", &subnet.id),
+            None => {
+                let zone = self.observed.offer.as_ref().map(|offer| offer.zone.clone()).unwrap_or_default();
+                let resource = format!("subnet {} in {zone}", network.subnet_cidr);
+                self.create(
+                    "subnet",
+                    &["vpc"],
+                    Action::CreateSubnet { cidr: network.subnet_cidr, zone },
+                    resource,
+                );
+            }
+        }
+        match &cloud.route_table {
+            Some(table) if table.default_gateway.is_some() && table.association.is_some() => {
+                self.keep("route table", &table.id);
+            }
+            _ => self.create(
+                "route-table",
+                &["gateway", "subnet"],
+                Action::CreateRouteTable,
+                "route table".into(),
+            ),
+        }
+        let name = format!("kubestrap-{}", self.observed.scope.id);
+        match &cloud.key_pair {
+            Some(pair) => self.keep("key pair", &pair.id),
+            None => {
+                let resource = format!("key pair {name}");
+                self.create("key-pair", &[], Action::ImportKeyPair { name }, resource);
+            }
+        }
+        Ok(())
+    }
+
+    /// Security groups and their rules, as proven.
+    fn groups(&mut self) {
+        let planned = network::plan_groups(self.spec);
+        let existing = &self.observed.cloud.groups;
+        let logical: BTreeMap<&str, &str> =
+            existing.iter().map(|(logical, group)| (group.id.as_str(), logical.as_str())).collect();
+        for group in planned.values() {
+            match existing.get(&group.logical) {
+                Some(found) => self.keep(&format!("security group {}", group.name), &found.id),
+                None => self.create_group(group),
+            }
+        }
+        for group in planned.values() {
+            let found = existing.get(&group.logical);
+            for (direction, wanted) in
+                [(Direction::Ingress, &group.ingress), (Direction::Egress, &group.egress)]
+            {
+                let held = match (found, direction) {
+                    (Some(found), Direction::Ingress) => by_logical_name(&found.ingress, &logical),
+                    (Some(found), Direction::Egress) => by_logical_name(&found.egress, &logical),
+                    (None, Direction::Ingress) => Vec::new(),
+                    (None, Direction::Egress) => vec![network::default_egress()],
+                };
+                self.rules(group, direction, wanted, &held, found.is_some());
+            }
+        }
+    }
+
+    fn create_group(&mut self, group: &GroupPlan) {
+        let action = Action::CreateSecurityGroup {
+            logical: group.logical.clone(),
+            name: group.name.clone(),
+            description: group.description.clone(),
+        };
+        self.create(
+            &format!("group/{}", group.logical),
+            &["vpc"],
+            action,
+            format!("security group {}", group.name),
+        );
+    }
+
+    fn rules(
+        &mut self,
+        group: &GroupPlan,
+        direction: Direction,
+        wanted: &[Rule],
+        held: &[Rule],
+        existed: bool,
+    ) {
+        let (allow, revoke) = network::diff(wanted, held);
+        if allow.is_empty() && revoke.is_empty() {
+            return;
+        }
+        let mut after: Vec<String> = vec![format!("group/{}", group.logical)];
+        after.extend(wanted.iter().filter_map(|rule| match &rule.peer {
+            Peer::Group(peer) => Some(format!("group/{peer}")),
+            Peer::Cidr(_) => None,
+        }));
+        after.sort();
+        after.dedup();
+        let list = |rules: &[Rule]| rules.iter().map(Rule::to_string).collect::<Vec<_>>().join(", ");
+        let mut reason = Vec::new();
+        if !allow.is_empty() {
+            reason.push(format!("allow {}", list(&allow)));
+        }
+        if !revoke.is_empty() {
+            reason.push(format!("revoke {}", list(&revoke)));
+        }
+        let after: Vec<&str> = after.iter().map(String::as_str).collect();
+        self.push(
+            &format!("rules/{}/{direction}", group.logical),
+            &after,
+            Action::SetRules { group: group.logical.clone(), direction, allow, revoke },
+            format!("{direction} rules of {}", group.name),
+            if existed { Change::Change } else { Change::Create },
+            reason.join("; "),
+        );
+    }
+
+    /// Instances, one launch a pool.
+    fn instances(&mut self) -> Result<(), PlanError> {
+        let spec = self.spec;
+        let observed = self.observed;
+        for instance in &observed.cloud.instances {
+            let pool = spec.pools().find(|pool| pool.node_names().any(|name| name == instance.node));
+            match pool {
+                None => {
+                    return Err(PlanError::Unexpected {
+                        id: instance.id.clone(),
+                        node: instance.node.clone(),
+                    });
+                }
+                Some(pool) => check_instance(instance, pool)?,
+            }
+            self.keep(&format!("instance {}", instance.node), &instance.id);
+        }
+        let in_use = observed.cloud.instances.iter().any(|instance| instance.phase >= NodePhase::Joined);
+        for pool in spec.pools() {
+            let missing: Vec<String> =
+                pool.node_names().filter(|node| self.instance(node).is_none()).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            if pool.role == Role::ControlPlane && in_use {
+                return Err(PlanError::ControlPlaneLost { node: missing[0].clone() });
+            }
+            let arch = observed.offer.as_ref().and_then(|offer| offer.arch.get(&pool.instance_type));
+            let image = arch.and_then(|arch| observed.images.get(arch)).cloned().unwrap_or_default();
+            let groups =
+                network::membership(pool.role).iter().map(|group| (*group).to_owned()).collect::<Vec<_>>();
+            let mut after = vec!["subnet".to_owned(), "key-pair".to_owned()];
+            after.extend(groups.iter().map(|group| format!("group/{group}")));
+            let after: Vec<&str> = after.iter().map(String::as_str).collect();
+            let resource = format!("{} x {} ({})", missing.len(), pool.instance_type, missing.join(", "));
+            let action = Action::Launch {
+                pool: pool.name.clone(),
+                nodes: missing,
+                image,
+                instance_type: pool.instance_type.clone(),
+                disk_gib: pool.disk_gib,
+                groups,
+            };
+            self.create(&format!("launch/{}", pool.name), &after, action, resource);
+        }
+        Ok(())
+    }
+
+    /// kubeadm, Calico and the final check, for whatever is not known to be ready.
+    fn cluster(&mut self) {
+        let spec = self.spec;
+        let nodes: Vec<(String, Role)> = spec.nodes().collect();
+        let phase = |node: &str| self.instance(node).map(|instance| instance.phase).unwrap_or_default();
+        let behind: Vec<(String, Role, NodePhase)> = nodes
+            .iter()
+            .map(|(node, role)| (node.clone(), *role, phase(node)))
+            .filter(|(_, _, phase)| *phase < NodePhase::Ready)
+            .collect();
+        if behind.is_empty() {
+            return;
+        }
+        let (first, _) = nodes[0].clone();
+        let connect_after = |node: &str| {
+            let pool =
+                spec.pools().find(|pool| pool.node_names().any(|name| name == node)).map(|pool| &pool.name);
+            let mut after = vec!["route-table".to_owned()];
+            after.extend(pool.map(|pool| format!("launch/{pool}")));
+            for group in network::plan_groups(spec).keys() {
+                after.push(format!("rules/{group}/ingress"));
+                after.push(format!("rules/{group}/egress"));
+            }
+            after
+        };
+        // The control plane is always visited: it holds the CA hash and the token that joins need.
+        let mut visited = vec![(first.clone(), Role::ControlPlane, phase(&first))];
+        visited.extend(behind.iter().filter(|(node, ..)| *node != first).cloned());
+        for (node, _, phase) in &visited {
+            let after = connect_after(node);
+            let after: Vec<&str> = after.iter().map(String::as_str).collect();
+            self.run(
+                &format!("connect/{node}"),
+                &after,
+                Action::Connect { node: node.clone() },
+                node,
+                "log in and pin its host key",
+            );
+            if *phase < NodePhase::Joined {
+                let after = format!("connect/{node}");
+                self.run(
+                    &format!("install/{node}"),
+                    &[&after],
+                    Action::Install { node: node.clone() },
+                    node,
+                    &format!("container runtime, Kubernetes {}, images", spec.kubernetes),
+                );
+            }
+        }
+        let initialise = format!("initialise/{first}");
+        let (connect, install) = (format!("connect/{first}"), format!("install/{first}"));
+        self.run(
+            &initialise,
+            &[&connect, &install],
+            Action::Initialise { node: first.clone() },
+            &first,
+            "kubeadm init where needed, and a short-lived token for the joins",
+        );
+        self.run(
+            "cni",
+            &[&initialise],
+            Action::InstallCni,
+            "calico",
+            &format!("Calico {}, VXLAN always", spec.calico.version),
+        );
+        let mut last = vec!["cni".to_owned()];
+        for (node, role, phase) in &visited {
+            if *role == Role::Worker && *phase < NodePhase::Joined {
+                let id = format!("join/{node}");
+                let install = format!("install/{node}");
+                self.run(
+                    &id,
+                    &[&install, &initialise],
+                    Action::Join { node: node.clone() },
+                    node,
+                    "kubeadm join, CA hash verified",
+                );
+                last.push(id);
+            }
+        }
+        let last: Vec<&str> = last.iter().map(String::as_str).collect();
+        self.run("token", &last, Action::RetireToken, "bootstrap token", "the joins are done");
+        let names = nodes.into_iter().map(|(node, _)| node).collect();
+        self.run(
+            "verify",
+            &last,
+            Action::Verify { nodes: names },
+            "cluster",
+            "nodes Ready, Calico healthy, DNS answers from every node",
+        );
+    }
+
+    fn instance(&self, node: &str) -> Option<&Instance> {
+        self.observed.cloud.instances.iter().find(|instance| instance.node == node)
+    }
+
+    fn keep(&mut self, resource: &str, id: &str) {
+        self.keeps.push(Kept { resource: resource.to_owned(), id: id.to_owned() });
+    }
+
+    fn create(&mut self, id: &str, after: &[&str], action: Action, resource: String) {
+        self.push(id, after, action, resource, Change::Create, "missing".into());
+    }
+
+    fn run(&mut self, id: &str, after: &[&str], action: Action, resource: &str, reason: &str) {
+        self.push(id, after, action, resource.to_owned(), Change::Run, reason.to_owned());
+    }
+
+    /// Appends a step; predecessors that are not in the plan are already true and drop out.
+    fn push(
+        &mut self,
+        id: &str,
+        after: &[&str],
+        action: Action,
+        resource: String,
+        change: Change,
+        reason: String,
+    ) {
+        let after = after
+            .iter()
+            .map(|id| StepId::from(*id))
+            .filter(|id| self.steps.iter().any(|step| step.id == *id))
+            .collect();
+        self.steps.push(Step { id: id.into(), after, action, resource, change, reason });
+    }
+}
+
+fn check_instance(instance: &Instance, pool: &Pool) -> Result<(), PlanError> {
+    if instance.instance_type != pool.instance_type {
+        let resource = format!("instance {} ({})", instance.id, instance.node);
+        return Err(immutable(&resource, &instance.instance_type, &pool.instance_type));
+    }
+    match instance.state {
+        InstanceState::Pending | InstanceState::Running => Ok(()),
+        state => Err(PlanError::NotRunning { id: instance.id.clone(), node: instance.node.clone(), state }),
+    }
+}
+
+fn immutable(resource: &str, is: impl ToString, wanted: impl ToString) -> PlanError {
+    PlanError::Immutable { resource: resource.to_owned(), is: is.to_string(), wanted: wanted.to_string() }
+}
+
+/// Rules as the cloud tells them, with our own groups' ids turned into logical names.
+fn by_logical_name(rules: &[Rule], logical: &BTreeMap<&str, &str>) -> Vec<Rule> {
+    rules
+        .iter()
+        .map(|rule| {
+            let peer = match &rule.peer {
+                Peer::Group(id) => {
+                    Peer::Group(logical.get(id.as_str()).map_or(id.clone(), |name| (*name).to_owned()))
+                }
+                cidr => cidr.clone(),
+            };
+            Rule { peer, ..rule.clone() }
+        })
+        .collect()
+}

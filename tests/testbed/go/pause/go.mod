@@ -1,0 +1,3 @@
+module kubestrap.invalid/testbed/pause
+
+go 1.24.0
