@@ -4,12 +4,10 @@
 
 pub mod diagnose;
 pub mod ec2;
-pub mod engine;
 pub mod image;
 pub mod kube;
 pub mod lab;
 pub mod network;
-pub mod plan;
 pub mod ports;
 pub mod script;
 pub mod spec;
