@@ -10,8 +10,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(["bookstore.proto"], ["../../proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("bookstore.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure()
-        .build_transport(false)
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_transport(false).compile_fds(descriptors)?;
     Ok(())
 }

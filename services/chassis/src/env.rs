@@ -21,9 +21,7 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The process environment as a lookup. An empty value counts as not set.
 pub fn process(variable: &str) -> Option<String> {
-    std::env::var(variable)
-        .ok()
-        .filter(|value| !value.is_empty())
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
 /// A port from 1 to 65535.
@@ -43,11 +41,7 @@ pub fn port(lookup: Lookup<'_>, variable: &'static str, default: u16) -> Result<
 }
 
 /// A whole number of milliseconds.
-pub fn millis(
-    lookup: Lookup<'_>,
-    variable: &'static str,
-    default: Duration,
-) -> Result<Duration, EnvError> {
+pub fn millis(lookup: Lookup<'_>, variable: &'static str, default: Duration) -> Result<Duration, EnvError> {
     let Some(value) = lookup(variable) else {
         return Ok(default);
     };
@@ -68,9 +62,7 @@ mod tests {
 
     #[test]
     fn a_wrong_port_names_its_variable() {
-        let error = port(&|_| Some("tcp://10.96.0.7:5000".into()), "PORT", 5000)
-            .unwrap_err()
-            .to_string();
+        let error = port(&|_| Some("tcp://10.96.0.7:5000".into()), "PORT", 5000).unwrap_err().to_string();
         assert_eq!(
             error,
             "PORT=\"tcp://10.96.0.7:5000\" is not a port from 1 to 65535; unset it to use 5000"
@@ -82,10 +74,7 @@ mod tests {
     #[test]
     fn defaults_apply_when_unset() {
         assert_eq!(port(&|_| None, "PORT", 5000).unwrap(), 5000);
-        assert_eq!(
-            millis(&|_| None, "DRAIN_MS", Duration::from_secs(3)).unwrap(),
-            Duration::from_secs(3)
-        );
+        assert_eq!(millis(&|_| None, "DRAIN_MS", Duration::from_secs(3)).unwrap(), Duration::from_secs(3));
         assert_eq!(
             millis(&|_| Some("0".into()), "DRAIN_MS", Duration::from_secs(3)).unwrap(),
             Duration::ZERO

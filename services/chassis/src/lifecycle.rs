@@ -24,10 +24,7 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self {
-            notice: Duration::from_secs(3),
-            grace: Duration::from_secs(10),
-        }
+        Self { notice: Duration::from_secs(3), grace: Duration::from_secs(10) }
     }
 }
 
@@ -50,9 +47,7 @@ pub struct Lifecycle {
 
 impl Default for Lifecycle {
     fn default() -> Self {
-        Self {
-            phase: watch::Sender::new(Phase::Serving),
-        }
+        Self { phase: watch::Sender::new(Phase::Serving) }
     }
 }
 

@@ -29,11 +29,5 @@ async fn ready(State(lifecycle): State<Lifecycle>) -> impl IntoResponse {
 }
 
 async fn metrics() -> impl IntoResponse {
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        telemetry::render_metrics(),
-    )
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render_metrics())
 }

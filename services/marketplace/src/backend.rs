@@ -87,10 +87,7 @@ impl Backend {
     pub fn new(target: Target) -> Self {
         let target = Arc::new(target);
         let channel = connect_lazily(&target);
-        Self {
-            target,
-            channel: Arc::new(Mutex::new(Generation { number: 0, channel })),
-        }
+        Self { target, channel: Arc::new(Mutex::new(Generation { number: 0, channel })) }
     }
 
     /// Where this client calls.
@@ -106,11 +103,7 @@ impl Backend {
         max_results: u32,
     ) -> Result<Vec<Book>, Unavailable> {
         let patience = self.target.patience;
-        let request = RecommendRequest {
-            user_id,
-            category: category.into(),
-            max_results,
-        };
+        let request = RecommendRequest { user_id, category: category.into(), max_results };
         // If the whole runs out during a pause, the last try's failure is still the answer.
         let last = Mutex::new(None);
         let tries = (|| async {
@@ -132,19 +125,12 @@ impl Backend {
 
         let answer = timeout(patience.whole, tries).await.unwrap_or_else(|_| {
             let last = last.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Err(last.unwrap_or(Failure::Deadline {
-                waited: patience.whole,
-            }))
+            Err(last.unwrap_or(Failure::Deadline { waited: patience.whole }))
         });
         metrics::gauge!("recommendations_up").set(if answer.is_ok() { 1.0 } else { 0.0 });
         answer.map_err(|failure| {
-            metrics::counter!("recommendations_failures_total", "kind" => failure.kind())
-                .increment(1);
-            Unavailable {
-                host: self.target.host.clone(),
-                port: self.target.port,
-                failure,
-            }
+            metrics::counter!("recommendations_failures_total", "kind" => failure.kind()).increment(1);
+            Unavailable { host: self.target.host.clone(), port: self.target.port, failure }
         })
     }
 
@@ -167,20 +153,14 @@ impl Backend {
     }
 
     fn current(&self) -> Generation {
-        self.channel
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces the connection that failed, unless another call did so already.
     fn renew(&self, failed: u64) {
         let mut current = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
         if current.number == failed {
-            *current = Generation {
-                number: failed + 1,
-                channel: connect_lazily(&self.target),
-            };
+            *current = Generation { number: failed + 1, channel: connect_lazily(&self.target) };
         }
     }
 }
@@ -204,14 +184,8 @@ async fn connect(target: &Target) -> Result<TcpStream, Failure> {
     let host = &target.host;
     let found = timeout(waited, lookup_host((host.as_str(), target.port))).await;
     let addresses: Vec<SocketAddr> = found
-        .map_err(|_| Failure::ResolveTimeout {
-            host: host.clone(),
-            waited,
-        })?
-        .map_err(|error| Failure::Resolve {
-            host: host.clone(),
-            detail: error.to_string(),
-        })?
+        .map_err(|_| Failure::ResolveTimeout { host: host.clone(), waited })?
+        .map_err(|error| Failure::Resolve { host: host.clone(), detail: error.to_string() })?
         .collect();
     let connecting = timeout(waited, TcpStream::connect(addresses.as_slice())).await;
     let address = || match addresses.as_slice() {
@@ -227,21 +201,14 @@ async fn connect(target: &Target) -> Result<TcpStream, Failure> {
             return Err(Failure::Refused { address: address() });
         }
         Ok(Err(error)) => {
-            return Err(Failure::Connect {
-                address: address(),
-                detail: error.to_string(),
-            });
+            return Err(Failure::Connect { address: address(), detail: error.to_string() });
         }
         Err(_) => {
-            return Err(Failure::ConnectTimeout {
-                address: address(),
-                waited,
-            });
+            return Err(Failure::ConnectTimeout { address: address(), waited });
         }
     };
-    stream.set_nodelay(true).map_err(|error| Failure::Connect {
-        address: address(),
-        detail: error.to_string(),
-    })?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| Failure::Connect { address: address(), detail: error.to_string() })?;
     Ok(stream)
 }

@@ -27,9 +27,7 @@ pub enum Failure {
         waited: Duration,
     },
     /// The address was reached and nobody listens there.
-    #[error(
-        "connection to {address} was refused: nothing listens there, or no pod of the Service is ready"
-    )]
+    #[error("connection to {address} was refused: nothing listens there, or no pod of the Service is ready")]
     Refused {
         /// Address and port.
         address: String,
@@ -80,21 +78,10 @@ impl Failure {
     /// 502 for an answer (or a name) that is wrong. Never 500: this process is not at fault.
     pub fn http_status(&self) -> u16 {
         match self {
-            Self::ResolveTimeout { .. } | Self::ConnectTimeout { .. } | Self::Deadline { .. } => {
-                504
-            }
-            Self::Resolve { .. }
-            | Self::Refused { .. }
-            | Self::Connect { .. }
-            | Self::Broken { .. } => 503,
-            Self::Status {
-                code: Code::DeadlineExceeded,
-                ..
-            } => 504,
-            Self::Status {
-                code: Code::Unavailable | Code::ResourceExhausted,
-                ..
-            } => 503,
+            Self::ResolveTimeout { .. } | Self::ConnectTimeout { .. } | Self::Deadline { .. } => 504,
+            Self::Resolve { .. } | Self::Refused { .. } | Self::Connect { .. } | Self::Broken { .. } => 503,
+            Self::Status { code: Code::DeadlineExceeded, .. } => 504,
+            Self::Status { code: Code::Unavailable | Code::ResourceExhausted, .. } => 503,
             Self::Status { .. } => 502,
         }
     }
@@ -166,10 +153,7 @@ impl Failure {
         }
         match transport {
             Some(detail) => Self::Broken { detail },
-            None => Self::Status {
-                code: status.code(),
-                message: status.message().to_owned(),
-            },
+            None => Self::Status { code: status.code(), message: status.message().to_owned() },
         }
     }
 }
@@ -219,29 +203,17 @@ mod tests {
         let (host, address) = ("recommendations".to_owned(), "10.96.0.7:50051".to_owned());
         let detail = "x".to_owned();
         let mut all = vec![
-            Failure::Resolve {
-                host: host.clone(),
-                detail: detail.clone(),
-            },
+            Failure::Resolve { host: host.clone(), detail: detail.clone() },
             Failure::ResolveTimeout { host, waited },
-            Failure::Refused {
-                address: address.clone(),
-            },
-            Failure::Connect {
-                address: address.clone(),
-                detail: detail.clone(),
-            },
+            Failure::Refused { address: address.clone() },
+            Failure::Connect { address: address.clone(), detail: detail.clone() },
             Failure::ConnectTimeout { address, waited },
             Failure::Deadline { waited },
             Failure::Broken { detail },
         ];
-        all.extend((1..=16).map(|code| Failure::Status {
-            code: Code::from_i32(code),
-            message: String::new(),
-        }));
-        assert!(
-            all.iter()
-                .all(|failure| [502, 503, 504].contains(&failure.http_status()))
+        all.extend(
+            (1..=16).map(|code| Failure::Status { code: Code::from_i32(code), message: String::new() }),
         );
+        assert!(all.iter().all(|failure| [502, 503, 504].contains(&failure.http_status())));
     }
 }

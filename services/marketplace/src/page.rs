@@ -30,20 +30,9 @@ pub fn books(books: &[Book]) -> Result<String, askama::Error> {
 
 /// Renders what failed and where to look.
 pub fn sorry(error: &Unavailable) -> Result<String, askama::Error> {
-    let Unavailable {
-        host,
-        port,
-        failure,
-    } = error;
+    let Unavailable { host, port, failure } = error;
     let (status, cause) = (failure.http_status(), failure.to_string());
-    Sorry {
-        status,
-        host,
-        port: *port,
-        cause,
-        remedy: failure.remedy(),
-    }
-    .render()
+    Sorry { status, host, port: *port, cause, remedy: failure.remedy() }.render()
 }
 
 #[cfg(test)]
@@ -53,32 +42,17 @@ mod tests {
 
     #[test]
     fn a_title_cannot_bring_markup() {
-        let book = |title: &str| Book {
-            id: 1,
-            title: title.into(),
-            author: None,
-        };
+        let book = |title: &str| Book { id: 1, title: title.into(), author: None };
         let html = books(&[book("<script>alert(1)</script>"), book("Crime & Co")]).unwrap();
         assert!(!html.contains("<script>"), "{html}");
-        assert!(
-            html.contains("&#60;script&#62;alert(1)&#60;/script&#62;"),
-            "{html}"
-        );
+        assert!(html.contains("&#60;script&#62;alert(1)&#60;/script&#62;"), "{html}");
         assert!(html.contains("Crime &#38; Co"), "{html}");
     }
 
     #[test]
     fn a_failure_cannot_bring_markup() {
-        let failure = Failure::Resolve {
-            host: "a".into(),
-            detail: "<b>".into(),
-        };
-        let html = sorry(&Unavailable {
-            host: "<i>".into(),
-            port: 1,
-            failure,
-        })
-        .unwrap();
+        let failure = Failure::Resolve { host: "a".into(), detail: "<b>".into() };
+        let html = sorry(&Unavailable { host: "<i>".into(), port: 1, failure }).unwrap();
         assert!(!html.contains("<b>") && !html.contains("<i>"), "{html}");
     }
 }

@@ -44,10 +44,7 @@ impl Settings {
                 port: recommendations_port(lookup)?,
                 patience: Patience::default(),
             },
-            drain: Drain {
-                notice: env::millis(lookup, "DRAIN_MS", drain.notice)?,
-                ..drain
-            },
+            drain: Drain { notice: env::millis(lookup, "DRAIN_MS", drain.notice)?, ..drain },
         })
     }
 }
@@ -58,9 +55,7 @@ impl Settings {
 fn recommendations_port(lookup: Lookup<'_>) -> Result<u16, EnvError> {
     let without_link = |variable: &str| {
         let value = lookup(variable)?;
-        let port = value
-            .strip_prefix("tcp://")
-            .and_then(|link| link.rsplit(':').next());
+        let port = value.strip_prefix("tcp://").and_then(|link| link.rsplit(':').next());
         Some(port.map_or(value.clone(), str::to_owned))
     };
     env::port(&without_link, "RECOMMENDATIONS_PORT", 50051)
@@ -90,22 +85,10 @@ pub enum ServeError {
 
 /// Serves as the environment says until SIGTERM or SIGINT.
 pub async fn run(lookup: Lookup<'_>) -> Result<(), ServeError> {
-    let Settings {
-        port,
-        target,
-        drain,
-    } = Settings::read(lookup)?;
-    let listener = lifecycle::listen(port)
-        .await
-        .map_err(|source| ServeError::Listen { port, source })?;
+    let Settings { port, target, drain } = Settings::read(lookup)?;
+    let listener = lifecycle::listen(port).await.map_err(|source| ServeError::Listen { port, source })?;
     tracing::info!(port, recommendations = %format_args!("{}:{}", target.host, target.port), "listening");
-    serve(
-        listener,
-        Backend::new(target),
-        drain,
-        lifecycle::signalled(),
-    )
-    .await
+    serve(listener, Backend::new(target), drain, lifecycle::signalled()).await
 }
 
 /// Serves on the listener until `stop` completes, then drains.
@@ -130,10 +113,7 @@ pub async fn serve(
         () = tokio::time::sleep(drain.notice) => {}
     }
     lifecycle.enter(Phase::Stopping);
-    tokio::time::timeout(drain.grace, server)
-        .await
-        .unwrap_or(Ok(()))
-        .map_err(ServeError::Http)
+    tokio::time::timeout(drain.grace, server).await.unwrap_or(Ok(())).map_err(ServeError::Http)
 }
 
 /// The page, the probes and the metrics.
@@ -161,18 +141,13 @@ fn first_reader() -> u64 {
 }
 
 async fn front(State(backend): State<Backend>, Query(reader): Query<Reader>) -> Response {
-    let answer = backend
-        .recommend(reader.user_id, BookCategory::Mystery, BOOKS)
-        .await;
+    let answer = backend.recommend(reader.user_id, BookCategory::Mystery, BOOKS).await;
     let (status, html) = match &answer {
         Ok(books) => (StatusCode::OK, page::books(books)),
         Err(error) => {
             tracing::error!(kind = error.failure.kind(), %error, "no recommendations");
             let status = StatusCode::from_u16(error.failure.http_status());
-            (
-                status.unwrap_or(StatusCode::BAD_GATEWAY),
-                page::sorry(error),
-            )
+            (status.unwrap_or(StatusCode::BAD_GATEWAY), page::sorry(error))
         }
     };
     let html = match html {
@@ -180,20 +155,13 @@ async fn front(State(backend): State<Backend>, Query(reader): Query<Reader>) -> 
         Err(error) => {
             // Writing to a String does not fail; if it ever does, it says so.
             tracing::error!(%error, "cannot render");
-            return (
-                StatusCode::BAD_GATEWAY,
-                format!("cannot render the page: {error}\n"),
-            )
-                .into_response();
+            return (StatusCode::BAD_GATEWAY, format!("cannot render the page: {error}\n")).into_response();
         }
     };
     let mut response = (status, Html(html)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
@@ -210,7 +178,8 @@ async fn observe(path: MatchedPath, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let (status, seconds) = (response.status().as_u16(), begun.elapsed().as_secs_f64());
     let route = path.as_str().to_owned();
-    metrics::counter!("http_requests_total", "route" => route.clone(), "status" => status.to_string()).increment(1);
+    metrics::counter!("http_requests_total", "route" => route.clone(), "status" => status.to_string())
+        .increment(1);
     metrics::histogram!("http_request_duration_seconds", "route" => route.clone()).record(seconds);
     if route == "/" {
         tracing::info!(%method, route, status, seconds, "handled");
@@ -223,23 +192,14 @@ mod tests {
     use super::*;
 
     fn with(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
-        move |name| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-        }
+        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     }
 
     #[test]
     fn defaults_are_the_reference_deployment() {
         let settings = Settings::read(&with(&[])).unwrap();
         assert_eq!(
-            (
-                settings.port,
-                settings.target.host.as_str(),
-                settings.target.port
-            ),
+            (settings.port, settings.target.host.as_str(), settings.target.port),
             (5000, "localhost", 50051)
         );
         let patience = settings.target.patience;
@@ -249,8 +209,7 @@ mod tests {
 
     #[test]
     fn a_service_link_is_not_a_wrong_port() {
-        let settings =
-            Settings::read(&with(&[("RECOMMENDATIONS_PORT", "tcp://10.96.0.7:50052")])).unwrap();
+        let settings = Settings::read(&with(&[("RECOMMENDATIONS_PORT", "tcp://10.96.0.7:50052")])).unwrap();
         assert_eq!(settings.target.port, 50052);
         let error = Settings::read(&with(&[("RECOMMENDATIONS_PORT", "grpc")])).unwrap_err();
         assert_eq!(error.variable, "RECOMMENDATIONS_PORT");

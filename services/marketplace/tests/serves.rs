@@ -11,10 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-const DRAIN: Drain = Drain {
-    notice: Duration::from_millis(300),
-    grace: Duration::from_secs(1),
-};
+const DRAIN: Drain = Drain { notice: Duration::from_millis(300), grace: Duration::from_secs(1) };
 
 async fn loopback() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -30,9 +27,7 @@ async fn recommendations() -> (JoinHandle<()>, SocketAddr) {
 
 async fn recommend_on(grpc: TcpListener) {
     let (ops, _) = loopback().await;
-    recommendations::server::serve(grpc, ops, DRAIN, future::pending())
-        .await
-        .unwrap();
+    recommendations::server::serve(grpc, ops, DRAIN, future::pending()).await.unwrap();
 }
 
 /// The page server, asking `host:port`.
@@ -43,17 +38,8 @@ async fn marketplace_until(
 ) -> SocketAddr {
     chassis::telemetry::start_metrics();
     let (listener, address) = loopback().await;
-    let target = Target {
-        host: host.to_owned(),
-        port,
-        patience: Patience::default(),
-    };
-    tokio::spawn(marketplace::server::serve(
-        listener,
-        Backend::new(target),
-        DRAIN,
-        stop,
-    ));
+    let target = Target { host: host.to_owned(), port, patience: Patience::default() };
+    tokio::spawn(marketplace::server::serve(listener, Backend::new(target), DRAIN, stop));
     address
 }
 
@@ -82,28 +68,18 @@ async fn the_page_shows_the_reference_books_in_order() {
     let (_server, backend) = recommendations().await;
     let page = marketplace("127.0.0.1", backend.port()).await;
     let answer = get(page, "/").await;
-    has(
-        &answer,
-        &["HTTP/1.1 200", "text/html", "content-security-policy"],
-    );
+    has(&answer, &["HTTP/1.1 200", "text/html", "content-security-policy"]);
     let order = [
         "Mystery books you may like",
         "Murder on the Orient Express",
         "The Hound of the Baskervilles",
         "The Maltese Falcon",
     ];
-    let places = order.map(|text| {
-        answer
-            .find(text)
-            .unwrap_or_else(|| panic!("no {text}:\n{answer}"))
-    });
+    let places = order.map(|text| answer.find(text).unwrap_or_else(|| panic!("no {text}:\n{answer}")));
     assert!(places.is_sorted(), "{answer}");
     has(
         &get(page, "/metrics").await,
-        &[
-            r#"http_requests_total{route="/",status="200"}"#,
-            "recommendations_up",
-        ],
+        &[r#"http_requests_total{route="/",status="200"}"#, "recommendations_up"],
     );
     has(&get(page, "/?user_id=x").await, &["HTTP/1.1 400"]);
     has(&get(page, "/nothing").await, &["HTTP/1.1 404"]);
@@ -117,18 +93,8 @@ async fn a_name_that_does_not_resolve_is_named_with_dns() {
     let status = answer.split_whitespace().nth(1).unwrap();
     // A resolver that does not answer at all (none is reachable here) is a 504 by the same name.
     assert!(["503", "504"].contains(&status), "{answer}");
-    has(
-        &answer,
-        &[
-            "DNS resolution of",
-            "recommendations.invalid",
-            "kubestrap diagnose dns",
-        ],
-    );
-    has(
-        &get(page, "/metrics").await,
-        &["recommendations_failures_total{kind=\"resolve"],
-    );
+    has(&answer, &["DNS resolution of", "recommendations.invalid", "kubestrap diagnose dns"]);
+    has(&get(page, "/metrics").await, &["recommendations_failures_total{kind=\"resolve"]);
 }
 
 #[tokio::test]
@@ -137,15 +103,7 @@ async fn a_refused_connection_is_named_with_its_address() {
     drop(listener);
     let page = marketplace("127.0.0.1", address.port()).await;
     let answer = get(page, "/").await;
-    has(
-        &answer,
-        &[
-            "HTTP/1.1 503",
-            "retry-after: 2",
-            "was refused",
-            &address.to_string(),
-        ],
-    );
+    has(&answer, &["HTTP/1.1 503", "retry-after: 2", "was refused", &address.to_string()]);
     // A broken dependency takes no replica out of the Service.
     has(&get(page, "/readyz").await, &["HTTP/1.1 200"]);
     has(&get(page, "/healthz").await, &["HTTP/1.1 200"]);
@@ -166,14 +124,7 @@ async fn a_backend_that_hangs_is_given_up_in_three_seconds_naming_the_deadline()
     let begun = Instant::now();
     let answer = get(page, "/").await;
     let elapsed = begun.elapsed();
-    has(
-        &answer,
-        &[
-            "HTTP/1.1 504",
-            "no answer within the deadline of 0.9 s",
-            &address.to_string(),
-        ],
-    );
+    has(&answer, &["HTTP/1.1 504", "no answer within the deadline of 0.9 s", &address.to_string()]);
     assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
     // Each try came over a connection of its own, so each could have met another replica.
     tries.recv().await.unwrap();
@@ -185,17 +136,11 @@ async fn a_backend_that_breaks_off_is_not_a_500() {
     let (listener, address) = loopback().await;
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            stream
-                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                .await
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         }
     });
     let page = marketplace("127.0.0.1", address.port()).await;
-    has(
-        &get(page, "/").await,
-        &["HTTP/1.1 503", "the connection broke"],
-    );
+    has(&get(page, "/").await, &["HTTP/1.1 503", "the connection broke"]);
 }
 
 #[tokio::test]
@@ -209,10 +154,7 @@ async fn a_replaced_backend_is_found_again_by_the_same_request() {
 
     let listener = TcpListener::bind(address).await.unwrap();
     tokio::spawn(recommend_on(listener));
-    has(
-        &get(page, "/").await,
-        &["HTTP/1.1 200", "The Maltese Falcon"],
-    );
+    has(&get(page, "/").await, &["HTTP/1.1 200", "The Maltese Falcon"]);
 }
 
 #[tokio::test]

@@ -18,11 +18,7 @@ const SCIENCE_FICTION: &[Entry] = &[
 ];
 
 const SELF_HELP: &[Entry] = &[
-    (
-        8,
-        "The 7 Habits of Highly Effective People",
-        "Stephen R. Covey",
-    ),
+    (8, "The 7 Habits of Highly Effective People", "Stephen R. Covey"),
     (9, "Man's Search for Meaning", "Viktor E. Frankl"),
     (10, "How to Win Friends & Influence People", "Dale Carnegie"),
 ];
@@ -43,11 +39,8 @@ pub fn shelf(category: BookCategory) -> impl Iterator<Item = Book> {
 }
 
 /// Every category that has a shelf.
-pub const SHELVES: &[BookCategory] = &[
-    BookCategory::Mystery,
-    BookCategory::ScienceFiction,
-    BookCategory::SelfHelp,
-];
+pub const SHELVES: &[BookCategory] =
+    &[BookCategory::Mystery, BookCategory::ScienceFiction, BookCategory::SelfHelp];
 
 #[cfg(test)]
 mod tests {
@@ -57,31 +50,18 @@ mod tests {
 
     #[test]
     fn the_reference_page_comes_first_and_in_order() {
-        let titles: Vec<_> = shelf(BookCategory::Mystery)
-            .map(|book| book.title)
-            .collect();
+        let titles: Vec<_> = shelf(BookCategory::Mystery).map(|book| book.title).collect();
         assert_eq!(
             titles[..3],
-            [
-                "Murder on the Orient Express",
-                "The Hound of the Baskervilles",
-                "The Maltese Falcon"
-            ]
+            ["Murder on the Orient Express", "The Hound of the Baskervilles", "The Maltese Falcon"]
         );
     }
 
     #[test]
     fn ids_are_unique_over_all_shelves() {
-        let books: Vec<_> = SHELVES
-            .iter()
-            .flat_map(|category| shelf(*category))
-            .collect();
+        let books: Vec<_> = SHELVES.iter().flat_map(|category| shelf(*category)).collect();
         let ids: BTreeSet<_> = books.iter().map(|book| book.id).collect();
         assert_eq!(ids.len(), books.len());
-        assert!(
-            SHELVES
-                .iter()
-                .all(|category| shelf(*category).next().is_some())
-        );
+        assert!(SHELVES.iter().all(|category| shelf(*category).next().is_some()));
     }
 }

@@ -35,11 +35,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            port: 50051,
-            metrics_port: 9090,
-            drain: Drain::default(),
-        }
+        Self { port: 50051, metrics_port: 9090, drain: Drain::default() }
     }
 }
 
@@ -50,10 +46,7 @@ impl Settings {
         Ok(Self {
             port: env::port(lookup, "PORT", default.port)?,
             metrics_port: env::port(lookup, "METRICS_PORT", default.metrics_port)?,
-            drain: Drain {
-                notice: env::millis(lookup, "DRAIN_MS", default.drain.notice)?,
-                ..default.drain
-            },
+            drain: Drain { notice: env::millis(lookup, "DRAIN_MS", default.drain.notice)?, ..default.drain },
         })
     }
 }
@@ -91,18 +84,12 @@ pub async fn run(lookup: Lookup<'_>) -> Result<(), ServeError> {
     let settings = Settings::read(lookup)?;
     let grpc = listen(settings.port).await?;
     let ops = listen(settings.metrics_port).await?;
-    tracing::info!(
-        port = settings.port,
-        metrics_port = settings.metrics_port,
-        "listening"
-    );
+    tracing::info!(port = settings.port, metrics_port = settings.metrics_port, "listening");
     serve(grpc, ops, settings.drain, lifecycle::signalled()).await
 }
 
 async fn listen(port: u16) -> Result<TcpListener, ServeError> {
-    lifecycle::listen(port)
-        .await
-        .map_err(|source| ServeError::Listen { port, source })
+    lifecycle::listen(port).await.map_err(|source| ServeError::Listen { port, source })
 }
 
 /// Serves on the given listeners until `stop` completes, then drains.
@@ -114,11 +101,9 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let lifecycle = Lifecycle::default();
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_service_status(SERVICE, ServingStatus::Serving)
-        .await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS);
+    health.set_service_status(SERVICE, ServingStatus::Serving).await;
+    let reflection =
+        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
 
     let grpc = tonic::transport::Server::builder()
         .max_connection_age(CONNECTION_AGE)
@@ -129,12 +114,8 @@ pub async fn serve(
         .add_service(health_service)
         .add_service(reflection.build_v1()?)
         .add_service(RecommendationsServer::new(Catalogue))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(grpc).with_nodelay(Some(true)),
-            lifecycle.stopping(),
-        );
-    let ops = axum::serve(ops, ops::router(lifecycle.clone()))
-        .with_graceful_shutdown(lifecycle.stopping());
+        .serve_with_incoming_shutdown(TcpIncoming::from(grpc).with_nodelay(Some(true)), lifecycle.stopping());
+    let ops = axum::serve(ops, ops::router(lifecycle.clone())).with_graceful_shutdown(lifecycle.stopping());
     let serving = async {
         tokio::try_join!(async { grpc.await.map_err(ServeError::Grpc) }, async {
             ops.into_future().await.map_err(ServeError::Ops)
@@ -149,9 +130,7 @@ pub async fn serve(
 
     lifecycle.enter(Phase::Draining);
     for service in ["", SERVICE] {
-        health
-            .set_service_status(service, ServingStatus::NotServing)
-            .await;
+        health.set_service_status(service, ServingStatus::NotServing).await;
     }
     tokio::select! {
         ended = &mut serving => return ended.map(|_| ()),

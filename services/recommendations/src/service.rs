@@ -30,8 +30,7 @@ impl Recommendations for Catalogue {
         let seconds = begun.elapsed().as_secs_f64();
         metrics::counter!("grpc_server_handled_total", "method" => "Recommend", "code" => format!("{code:?}"))
             .increment(1);
-        metrics::histogram!("grpc_server_handling_seconds", "method" => "Recommend")
-            .record(seconds);
+        metrics::histogram!("grpc_server_handling_seconds", "method" => "Recommend").record(seconds);
         tracing::info!(
             method = "Recommend", user_id = request.user_id, category = request.category,
             max_results = request.max_results, code = ?code, seconds, "handled"
@@ -55,9 +54,7 @@ pub fn recommend(request: &RecommendRequest) -> Result<RecommendResponse, Status
         0 => DEFAULT_RESULTS,
         wanted => wanted.min(MAX_RESULTS),
     };
-    Ok(RecommendResponse {
-        books: catalogue::shelf(category).take(limit).collect(),
-    })
+    Ok(RecommendResponse { books: catalogue::shelf(category).take(limit).collect() })
 }
 
 #[cfg(test)]
@@ -65,11 +62,7 @@ mod tests {
     use super::*;
 
     fn ask(category: i32, max_results: u32) -> Result<Vec<String>, Status> {
-        let answer = recommend(&RecommendRequest {
-            user_id: 1,
-            category,
-            max_results,
-        })?;
+        let answer = recommend(&RecommendRequest { user_id: 1, category, max_results })?;
         Ok(answer.books.into_iter().map(|book| book.title).collect())
     }
 
@@ -80,16 +73,8 @@ mod tests {
 
     #[test]
     fn the_count_is_kept() {
-        assert_eq!(
-            ask(BookCategory::Mystery.into(), 1).unwrap(),
-            ["Murder on the Orient Express"]
-        );
-        assert_eq!(
-            ask(BookCategory::ScienceFiction.into(), u32::MAX)
-                .unwrap()
-                .len(),
-            4
-        );
+        assert_eq!(ask(BookCategory::Mystery.into(), 1).unwrap(), ["Murder on the Orient Express"]);
+        assert_eq!(ask(BookCategory::ScienceFiction.into(), u32::MAX).unwrap().len(), 4);
     }
 
     #[test]
@@ -97,10 +82,7 @@ mod tests {
         for category in [0, 99, -1] {
             let status = ask(category, 1).unwrap_err();
             assert_eq!(status.code(), Code::InvalidArgument);
-            assert!(
-                status.message().contains("BOOK_CATEGORY_MYSTERY"),
-                "{status}"
-            );
+            assert!(status.message().contains("BOOK_CATEGORY_MYSTERY"), "{status}");
         }
     }
 }
