@@ -115,8 +115,9 @@ install -m 644 debian/debian.sources "$root/etc/apt/sources.list.d/debian.source
 install -m 644 -t "$root/etc/cloud/cloud.cfg.d" debian/cloud.cfg.d/*.cfg
 # The file system belongs to nobody yet: every instance makes its own identity.
 : >"$root/etc/machine-id"
+: >"$root/etc/resolv.conf"
 rm -f "$root/var/lib/dbus/machine-id" "$root"/etc/ssh/ssh_host_* "$root/etc/hostname" "$root/usr/sbin/policy-rc.d"
-rm -rf "$extra" "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/*.log "$root"/var/log/apt \
+rm -rf "$extra" "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/*.log "$root"/var/log/apt "$root"/tmp/* \
   "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/*
 mkdir -p "$root/var/cache/apt/archives/partial" "$root/var/log/apt"
 in_root systemctl mask systemd-networkd-wait-online.service >/dev/null 2>&1 || true

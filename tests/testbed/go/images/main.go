@@ -22,8 +22,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// refName is the annotation by which containerd and others name an image of a layout.
-const refName = "org.opencontainers.image.ref.name"
+// The annotations that name an image of a layout: the standard's, and the one
+// that "ctr images import" takes as it is.
+const (
+	refName        = "org.opencontainers.image.ref.name"
+	containerdName = "io.containerd.image.name"
+)
 
 func main() {
 	log.SetFlags(0)
@@ -59,7 +63,7 @@ func main() {
 			check(err)
 		}
 		check(path.AppendImage(image,
-			layout.WithAnnotations(map[string]string{refName: spec.ref}),
+			layout.WithAnnotations(map[string]string{refName: spec.ref, containerdName: spec.ref}),
 			layout.WithPlatform(v1.Platform{OS: "linux", Architecture: *arch})))
 		fmt.Println(spec.ref)
 	}
