@@ -88,6 +88,21 @@ impl Protocol {
             Protocol::Number(number) => number.to_string(),
         }
     }
+
+    /// The one way to write a protocol: 6, 17 and 1 are TCP, UDP and ICMP.
+    pub const fn canonical(self) -> Self {
+        match self {
+            Protocol::Number(1) => Protocol::Icmp,
+            Protocol::Number(6) => Protocol::Tcp,
+            Protocol::Number(17) => Protocol::Udp,
+            other => other,
+        }
+    }
+
+    /// Whether its packets have ports that a rule can tell apart.
+    pub const fn has_ports(self) -> bool {
+        matches!(self.canonical(), Protocol::Tcp | Protocol::Udp)
+    }
 }
 
 impl fmt::Display for Direction {
@@ -131,5 +146,23 @@ impl<G: fmt::Display> fmt::Display for Rule<G> {
             Some(ports) => write!(f, "{} {} {}", self.protocol, ports, self.peer),
             None => write!(f, "{} {}", self.protocol, self.peer),
         }
+    }
+}
+
+impl Rule {
+    /// The rule as the AWS CLI's `--ip-permissions` takes it, in shorthand.
+    pub fn ip_permission(&self) -> String {
+        let mut text = format!("IpProtocol={}", self.protocol.canonical().ec2_name());
+        if self.protocol.has_ports() {
+            let ports = self.ports.unwrap_or(PortRange { from: 0, to: u16::MAX });
+            text.push_str(&format!(",FromPort={},ToPort={}", ports.from, ports.to));
+        } else if self.protocol.canonical() == Protocol::Icmp {
+            text.push_str(",FromPort=-1,ToPort=-1");
+        }
+        match &self.peer {
+            Peer::Cidr(cidr) => text.push_str(&format!(",IpRanges=[{{CidrIp={cidr}}}]")),
+            Peer::Group(group) => text.push_str(&format!(",UserIdGroupPairs=[{{GroupId={group}}}]")),
+        }
+        text
     }
 }
