@@ -3,7 +3,10 @@
 # a node root file system, from Go modules and Debian packages alone. Prints the
 # bundle's path; progress goes to stderr. See README.md.
 #
-#   build.sh [--rebuild PART|all]...
+#   build.sh [--rebuild PART|all]... [--prune]
+#
+# --rebuild makes a part again although its inputs are the same (Debian's updates);
+# --prune then removes every other bundle and part from the cache.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
@@ -15,10 +18,11 @@ usage() {
   exit 2
 }
 
-rebuild=()
+rebuild=() prune=
 while [ $# -gt 0 ]; do
   case $1 in
     --rebuild) rebuild+=("${2:?--rebuild needs a part}") && shift 2 ;;
+    --prune) prune=yes && shift ;;
     *) usage ;;
   esac
 done
@@ -60,9 +64,27 @@ done
 id=$(for part in "${all_parts[@]}"; do echo "$part ${key[$part]}"; done | cat - build.sh lib/common.sh | sha256sum | cut -c 1-16)
 bundle=$cache/$id
 
+# One build at a time. The parts inherit the lock: what outlives a killed build still holds it.
+take_lock() {
+  mkdir -p "$cache/parts" "$cache/logs"
+  exec 9>>"$cache/.lock"
+  if ! flock -n 9; then
+    say "another build of the bundle is running (pid $(cat "$cache/.builder" 2>/dev/null || echo unknown)): waiting for it"
+    flock 9
+  fi
+  echo $$ >"$cache/.builder"
+}
+
 finish() {
   ln -sfn "$id" "$cache/.current.$$"
   mv -T "$cache/.current.$$" "$cache/current"
+  if [ -n "$prune" ]; then
+    take_lock
+    local kept=("! -name $id" "! -name parts" "! -name logs") part
+    for part in "${all_parts[@]}"; do kept+=("! -name $part-${key[$part]}"); done
+    # shellcheck disable=SC2048,SC2086 # each element is two or three words
+    find "$cache" "$cache/parts" -mindepth 1 -maxdepth 1 -type d ${kept[*]} -exec rm -rf {} +
+  fi
   echo "$bundle"
   exit 0
 }
@@ -70,14 +92,7 @@ if [ ${#rebuild[@]} -eq 0 ] && [ -f "$bundle/bundle.json" ]; then
   finish
 fi
 
-# One build at a time. The parts inherit the lock: what outlives a killed build still holds it.
-mkdir -p "$cache/parts" "$cache/logs"
-exec 9>>"$cache/.lock"
-if ! flock -n 9; then
-  say "another build of the bundle is running (pid $(cat "$cache/.builder" 2>/dev/null || echo unknown)): waiting for it"
-  flock 9
-fi
-echo $$ >"$cache/.builder"
+take_lock
 if [ ${#rebuild[@]} -eq 0 ] && [ -f "$bundle/bundle.json" ]; then
   finish
 fi
@@ -138,6 +153,8 @@ if ! [ -e "/usr/share/keyrings/debian-archive-$DEBIAN_SUITE-stable.gpg" ]; then
   say "  the keys of Debian $DEBIAN_SUITE are missing: installing a newer debian-archive-keyring"
   as_root apt-get install -y -q debian-archive-keyring >&2
 fi
+free=$(df -Pk "$cache" | awk 'NR == 2 { print int($4 / 1024) }')
+[ "$free" -ge 4096 ] || die "$cache has $free MB free: a bundle needs 4096 while it is made"
 total=$SECONDS
 
 # A directory where every part is found by its name.
@@ -145,18 +162,37 @@ view=$cache/.tmp.view
 mkdir "$view"
 for part in "${all_parts[@]}"; do ln -s "$cache/parts/$part-${key[$part]}" "$view/$part"; done
 
+# Each part is a process group of its own, so that a signal to this script ends them.
+running=()
+start() {
+  set -m
+  build "$1" &
+  running+=($!)
+  set +m
+}
+# shellcheck disable=SC2317 # the trap calls it
+stop() {
+  local group
+  for group in "${running[@]}"; do kill -- "-$group" 2>/dev/null || true; done
+  say "interrupted: the finished parts are kept"
+  exit 130
+}
+trap stop INT TERM HUP
+
 # Debian's part waits for the network and dpkg, so it goes beside the compilers.
-build debian &
-debian=$!
-trap 'kill "$debian" 2>/dev/null || true; exit 130' INT TERM
+as_root true # a password is asked for here, not behind the parts' back
+start debian
 failed=
 for part in "${go_parts[@]}"; do
-  build "$part" || failed="$failed $part"
+  start "$part"
+  wait $! || failed="$failed $part"
 done
-wait "$debian" || failed="$failed debian"
+wait "${running[0]}" || failed="$failed debian"
 [ -z "$failed" ] || die "could not build:$failed"
-build apt
-build images
+for part in apt images; do
+  start "$part"
+  wait $! || exit 1
+done
 
 # The bundle shares its files with the parts (hard links), and is whole when bundle.json is there.
 tmp=$cache/.tmp.bundle
