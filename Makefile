@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh Debian machine: `make up` and `make test`.
+#
+# What is slow to build is kept outside the checkout, so that a second clone pays nothing for it:
+# the bundle (Kubernetes, Calico, a machine image) and cargo's target folder.
+
+CACHE            ?= $(or $(KUBESTRAP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubestrap)
+export KUBESTRAP_CACHE    := $(CACHE)
+export CARGO_TARGET_DIR   ?= $(CACHE)/target
+export KUBESTRAP_FILE     ?= examples/lab.toml
+KUBESTRAP        := $(CARGO_TARGET_DIR)/release/kubestrap
+SHELL            := /bin/bash
+.SHELLFLAGS      := -euo pipefail -c
+
+.PHONY: help up down test lint unit e2e build bundle setup setup-test bench clean-lab
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1	/' | expand -t 20
+
+up: build bundle ## a three-node cluster with both services, on this machine
+	$(KUBESTRAP) up --yes
+	$(KUBESTRAP) deploy
+
+down: build ## remove the cluster and the lab
+	$(KUBESTRAP) down --yes
+	$(KUBESTRAP) lab stop
+
+test: setup-test bundle lint unit e2e ## everything: lints, unit, golden, protocol, packets, end to end
+
+lint: setup-test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	shellcheck -x scripts/*.sh tests/tools/*.sh tests/testbed/*.sh tests/bench/*.sh .ci/run
+	scripts/licences.sh
+
+unit: setup-test bundle
+	cargo test --workspace --locked --no-fail-fast -- --skip e2e_
+
+e2e: setup-test bundle build
+	tests/e2e/run.sh $(KUBESTRAP)
+
+bench: build bundle ## kubestrap against a plain shell script doing the same steps in order
+	tests/bench/up.sh $(KUBESTRAP)
+
+build: setup
+	cargo build --release --locked
+
+bundle: setup ## real kubeadm, kubelet, etcd, CoreDNS, Calico and a Debian machine image
+	@tests/testbed/build.sh > /dev/null
+
+setup: ## install what is missing and start a container engine where none runs
+	@scripts/setup.sh run
+
+setup-test:
+	@scripts/setup.sh test

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Installs what is missing on a Debian machine and starts a container engine where none runs.
+# `setup.sh run` is for `make up`; `setup.sh test` adds what only the tests need.
+set -euo pipefail
+
+purpose=${1:-run}
+
+say() { printf '%s\n' "setup: $*" >&2; }
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# command:package pairs; a package is installed only when its command is missing.
+wanted=(ssh:openssh-client dockerd:docker.io ip:iproute2 cc:build-essential curl:curl)
+if [ "$purpose" = test ]; then
+    wanted+=(sshd:openssh-server shellcheck:shellcheck nft:nftables conntrack:conntrack jq:jq python3:python3-venv)
+fi
+
+missing=()
+for pair in "${wanted[@]}"; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
+done
+command -v cargo > /dev/null || missing+=(rustup)
+if [ ${#missing[@]} -gt 0 ]; then
+    command -v apt-get > /dev/null || die "install these with your package manager: ${missing[*]}"
+    say "installing ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+fi
+
+# The toolchain and targets that rust-toolchain.toml names.
+rustup show active-toolchain > /dev/null 2>&1 || { say "installing the Rust toolchain"; rustup toolchain install; }
+for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do
+    rustup target list --installed | grep -qx "$target" || rustup target add "$target"
+done
+
+# A container engine: the service manager's where there is one, by hand where there is none.
+engine_answers() { docker info > /dev/null 2>&1 || as_root docker info > /dev/null 2>&1; }
+if ! engine_answers; then
+    if [ -d /run/systemd/system ]; then
+        say "starting docker"
+        as_root systemctl start docker
+    else
+        say "starting dockerd by hand: no service manager runs here"
+        log=/var/log/kubestrap-dockerd.log
+        as_root sh -c "PATH=\$PATH:/usr/sbin:/sbin setsid nohup dockerd > $log 2>&1 < /dev/null &"
+    fi
+    for _ in $(seq 60); do
+        engine_answers && break
+        sleep 0.5
+    done
+    engine_answers || die "the container engine does not answer within 30 s; see 'docker info'"
+fi
