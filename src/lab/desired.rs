@@ -142,6 +142,13 @@ pub enum Report {
         /// `i-...`.
         machine: String,
     },
+    /// What it has written to its console so far, whole: GetConsoleOutput answers with it.
+    Console {
+        /// `i-...`.
+        machine: String,
+        /// The last 64 KiB.
+        text: String,
+    },
     /// It could not be started; the state reason of the instance.
     Failed {
         /// `i-...`.

@@ -5,3 +5,5 @@
 //! the `lab` command.
 
 pub mod desired;
+pub mod wire;
+pub mod world;
