@@ -6,7 +6,7 @@ mod effects;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use aws_sdk_ec2::Client;
@@ -17,6 +17,7 @@ use aws_sdk_ec2::types::{
 };
 use kubestrap::lab::wire::{self, LabHandle};
 use kubestrap::lab::world::{Config, Delays, World};
+use tokio::process::Command;
 
 const REGION: &str = "ap-northeast-1";
 
@@ -173,30 +174,30 @@ async fn a_key_that_is_not_the_labs_is_refused() {
     assert_eq!(error.message(), Some("AWS was not able to validate the provided access credentials"));
 }
 
-/// Runs a script and gives what it printed; fails with all of it when it fails.
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}\n{}\n{}", text(&output.stdout), text(&output.stderr));
-    output
+/// Runs a command to its end.
+async fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// What a command printed, both streams.
+fn printed(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+#[tokio::test]
 async fn boto3_drives_the_endpoint_and_the_service_model_knows_every_answer() {
     let address = endpoint().await;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let done = tokio::task::spawn_blocking(move || {
-        let venv = run(&mut Command::new(root.join("tests/tools/venv.sh")));
-        let python = Path::new(String::from_utf8(venv.stdout).unwrap().trim()).join("bin/python");
-        run(Command::new(python)
-            .args(["-m", "unittest", "discover", "-s"])
-            .arg(root.join("tests/lab"))
-            .args(["-p", "test_*.py"])
-            .env("LAB_ENDPOINT", format!("http://{address}"))
-            .env("LAB_REGION", REGION)
-            .env("PYTHONDONTWRITEBYTECODE", "1"))
-    });
-    let output = done.await.unwrap();
-    let summary = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(summary.contains("\nOK"), "{summary}");
+    let venv = run(&mut Command::new(root.join("tests/tools/venv.sh"))).await;
+    assert!(venv.status.success(), "{}", printed(&venv));
+    let python = Path::new(String::from_utf8(venv.stdout).unwrap().trim()).join("bin/python");
+    let tests = run(Command::new(python)
+        .args(["-m", "unittest", "discover", "-p", "test_*.py", "-s"])
+        .arg(root.join("tests/lab"))
+        .env("LAB_ENDPOINT", format!("http://{address}"))
+        .env("LAB_REGION", REGION)
+        .env("PYTHONDONTWRITEBYTECODE", "1"))
+    .await;
+    assert!(tests.status.success() && printed(&tests).contains("\nOK"), "{}", printed(&tests));
 }

@@ -139,7 +139,7 @@ impl World {
         let vpc = self.interfaces.get(&interface)?.vpc.clone();
         if let Some((association, held)) = &address.association {
             if *held == interface {
-                return Ok(Response::Association(association.clone()));
+                return Ok(Response::AddressAssociation(association.clone()));
             }
             if !allow_reassociation {
                 return Err(ApiError::new(
@@ -161,7 +161,7 @@ impl World {
         self.interfaces.get_mut(&interface)?.public_ip = None;
         let association = self.mint("eipassoc-");
         self.addresses.get_mut(id)?.association = Some((association.clone(), interface));
-        Ok(Response::Association(association))
+        Ok(Response::AddressAssociation(association))
     }
 
     pub(super) fn disassociate_address(&mut self, association: &str) -> ApiResult<Response> {

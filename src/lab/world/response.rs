@@ -28,7 +28,11 @@ pub enum Response {
     Gateways(Page<InternetGateway>),
     Table(TableView),
     Tables(Page<TableView>),
+    /// A route table with a subnet.
     Association(String),
+    /// The association that took the place of another.
+    NewAssociation(String),
+    AddressAssociation(String),
     Address(Address),
     Addresses(Vec<AddressView>),
     Group(SecurityGroup),

@@ -176,7 +176,7 @@ impl World {
                 self.tables.get_mut(id)?.main = Some(fresh.clone());
             }
         }
-        Ok(Response::Association(fresh))
+        Ok(Response::NewAssociation(fresh))
     }
 
     pub(super) fn set_route(

@@ -24,6 +24,8 @@ pub fn response(response: &Response, world: &World) -> Fields {
         | R::Table(_)
         | R::Tables(_)
         | R::Association(_)
+        | R::NewAssociation(_)
+        | R::AddressAssociation(_)
         | R::Address(_)
         | R::Addresses(_) => network::render(response, world),
         R::Group(_)

@@ -24,11 +24,13 @@ pub fn render(response: &Response, world: &World) -> Fields {
         R::Gateways(all) => page("internetGatewaySet", all, |it| gateway(it, world)),
         R::Table(it) => Fields::new().fields("routeTable", table(it, world)),
         R::Tables(all) => page("routeTableSet", all, |it| table(it, world)),
-        R::Association(id) => Fields::new()
-            .text("return", true)
-            .text("associationId", id)
-            .text("newAssociationId", id)
-            .fields("associationState", Fields::new().text("state", "associated")),
+        R::Association(id) => {
+            Fields::new().text("associationId", id).fields("associationState", associated())
+        }
+        R::NewAssociation(id) => {
+            Fields::new().text("newAssociationId", id).fields("associationState", associated())
+        }
+        R::AddressAssociation(id) => Fields::new().text("return", true).text("associationId", id),
         R::Address(it) => Fields::new()
             .text("publicIp", it.ip)
             .text("domain", "vpc")
@@ -44,7 +46,7 @@ fn vpc(it: &Vpc, world: &World) -> Fields {
     let association = Fields::new()
         .text("associationId", &it.cidr_association)
         .text("cidrBlock", it.cidr)
-        .fields("cidrBlockState", Fields::new().text("state", "associated"));
+        .fields("cidrBlockState", associated());
     Fields::new()
         .text("vpcId", &it.id)
         .text("ownerId", &world.config().account)
@@ -86,16 +88,19 @@ fn gateway(it: &InternetGateway, world: &World) -> Fields {
         .tags(&it.tags)
 }
 
+fn associated() -> Fields {
+    Fields::new().text("state", "associated")
+}
+
 fn table(it: &TableView, world: &World) -> Fields {
     let TableView { table, local, black_holes } = it;
-    let state = || Fields::new().text("state", "associated");
     let association = |id: &String, subnet: Option<&String>| {
         Fields::new()
             .text("routeTableAssociationId", id)
             .text("routeTableId", &table.id)
             .opt("subnetId", subnet)
             .text("main", subnet.is_none())
-            .fields("associationState", state())
+            .fields("associationState", associated())
     };
     let main = table.main.iter().map(|id| association(id, None));
     let others = table.associations.iter().map(|(id, subnet)| association(id, Some(subnet)));
