@@ -168,6 +168,35 @@ async fn the_rust_sdk_makes_a_network_runs_an_instance_and_takes_it_all_down() {
 }
 
 #[tokio::test]
+async fn an_answer_waits_until_its_change_is_in_force_and_says_so_when_it_is_not() {
+    let lab = LabHandle::new(World::new(Config::lab(REGION, "203.0.113.0/24".parse().unwrap()), 7));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ec2 = client(listener.local_addr().unwrap(), "lab");
+    tokio::spawn(wire::serve(listener, lab.clone()));
+    let mut goals = lab.goals();
+    let create = tokio::spawn(ec2.create_vpc().cidr_block("10.0.0.0/16").send());
+    goals.changed().await.unwrap();
+    let generation = goals.borrow_and_update().generation;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!create.is_finished(), "nothing is in force yet");
+    lab.applied(generation);
+    let vpc = create.await.unwrap().unwrap();
+
+    let delete = ec2.delete_vpc().vpc_id(vpc.vpc().unwrap().vpc_id().unwrap()).customize();
+    let once =
+        aws_sdk_ec2::Config::builder().retry_config(aws_sdk_ec2::config::retry::RetryConfig::disabled());
+    let delete = tokio::spawn(delete.config_override(once).send());
+    goals.changed().await.unwrap();
+    lab.failed(goals.borrow_and_update().generation, "nft said no");
+    let error = delete.await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Some("InternalError"));
+    assert_eq!(
+        error.message(),
+        Some("The change was recorded, but the lab could not put it in force: nft said no")
+    );
+}
+
+#[tokio::test]
 async fn a_key_that_is_not_the_labs_is_refused() {
     let error = client(endpoint().await, "AKIAOTHER").describe_vpcs().send().await.unwrap_err();
     assert_eq!(error.code(), Some("AuthFailure"));

@@ -1,5 +1,6 @@
 """Clients of the lab's endpoint, with the service model as a judge of every answer."""
 
+import functools
 import json
 import os
 import time
@@ -20,6 +21,8 @@ IMAGE = "ami-0deb1300000000064"
 DEPARTURES = {("AttachmentStatus", "available")}
 
 
+# Reading the service model takes longer than most tests.
+@functools.lru_cache(maxsize=None)
 def client(service="ec2", key="lab", retries=1, validate=True):
     session = boto3.session.Session()
     made = session.client(

@@ -87,6 +87,26 @@ const FIELDS: &[Field<Instance>] = &[
     ("state-reason-code", |_, i| one(i.reason.as_ref().map(|(code, _)| code.clone()))),
 ];
 
+/// Attributes of DescribeInstanceAttribute.
+const ATTRIBUTES: [&str; 16] = [
+    "blockDeviceMapping",
+    "disableApiStop",
+    "disableApiTermination",
+    "ebsOptimized",
+    "enaSupport",
+    "enclaveOptions",
+    "groupSet",
+    "instanceInitiatedShutdownBehavior",
+    "instanceType",
+    "kernel",
+    "productCodes",
+    "ramdisk",
+    "rootDeviceName",
+    "sourceDestCheck",
+    "sriovNetSupport",
+    "userData",
+];
+
 /// Filters of DescribeInstanceStatus.
 const STATUS_FILTERS: [&str; 5] = [
     "availability-zone",
@@ -209,6 +229,11 @@ impl World {
     }
 
     pub(super) fn instance_attribute(&self, id: &str, name: String) -> ApiResult<Response> {
+        if !ATTRIBUTES.contains(&name.as_str()) {
+            return Err(ApiError::value(format!(
+                "Value ({name}) for parameter attribute is invalid. Unknown attribute."
+            )));
+        }
         let instance = Box::new(self.instance_view(self.instances.get(id)?));
         Ok(Response::InstanceAttribute { instance, name })
     }

@@ -79,7 +79,10 @@ impl World {
     pub(super) fn run_instances(&mut self, launch: RunInstances) -> ApiResult<Response> {
         let token = launch.client_token.clone();
         let request = Request::RunInstances(Box::new(launch.clone()));
-        if let Some(id) = self.replay(token.as_deref(), &request)? {
+        // A launch of which no tombstone is left is forgotten, and so is its token.
+        if let Some(id) = self.replay(token.as_deref(), &request)?
+            && self.instances.all().any(|instance| instance.reservation == id)
+        {
             return Ok(Response::Reservation(self.reservation(&id)));
         }
         let image = self.image(&launch.image)?.clone();

@@ -58,8 +58,10 @@ impl World {
         token: Option<String>,
         request: Request,
     ) -> ApiResult<Response> {
-        if let Some(id) = self.replay(token.as_deref(), &request)? {
-            return Ok(Response::Table(self.table_view(self.tables.get(&id)?.clone())));
+        if let Some(id) = self.replay(token.as_deref(), &request)?
+            && let Some(table) = self.tables.find(&id)
+        {
+            return Ok(Response::Table(self.table_view(table.clone())));
         }
         let tags = tags_for(RouteTable::KIND, tags)?;
         self.vpcs.get(&vpc)?;

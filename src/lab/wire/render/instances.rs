@@ -69,18 +69,19 @@ fn metadata(it: &Metadata) -> Fields {
         .text("instanceMetadataTags", on(it.tags))
 }
 
+fn mapping(volume: &Volume) -> Fields {
+    let ebs = Fields::new()
+        .text("volumeId", &volume.id)
+        .text("status", "attached")
+        .time("attachTime", volume.created)
+        .text("deleteOnTermination", volume.delete_on_termination);
+    Fields::new().text("deviceName", &volume.device).fields("ebs", ebs)
+}
+
 fn instance(view: &InstanceView, account: &str) -> Fields {
     let it: &Instance = &view.instance;
     let eni = view.interface.as_ref();
     let public = eni.and_then(|eni| eni.public.as_ref());
-    let mapping = |volume: &Volume| {
-        let ebs = Fields::new()
-            .text("volumeId", &volume.id)
-            .text("status", "attached")
-            .time("attachTime", volume.created)
-            .text("deleteOnTermination", volume.delete_on_termination);
-        Fields::new().text("deviceName", &volume.device).fields("ebs", ebs)
-    };
     let cpu = InstanceType::named(&it.instance_type).map(|kind| {
         let threads = if kind.architecture == "x86_64" { 2 } else { 1 };
         Fields::new().text("coreCount", kind.vcpus / threads).text("threadsPerCore", threads)
@@ -252,7 +253,8 @@ fn attribute(view: &InstanceView, name: &str) -> Fields {
         "enaSupport" => fields.fields("enaSupport", value("true".into())),
         "groupSet" => fields.items("groupSet", eni.iter().flat_map(|eni| groups(&eni.groups))),
         "enclaveOptions" => fields.fields("enclaveOptions", Fields::new().text("enabled", false)),
-        // The world checked the name: what is left has no value here.
+        "blockDeviceMapping" => fields.items("blockDeviceMapping", view.volume.iter().map(mapping)),
+        // The world checked the name: kernel, ramdisk and the like have no value here.
         _ => fields,
     }
 }
