@@ -65,6 +65,9 @@ pub struct CloudState {
     pub instances: Vec<Instance>,
     /// Resources that hold a name we need and do not carry our cluster id.
     pub foreign: Vec<Foreign>,
+    /// Whatever else carries our cluster id, of any kind: a second VPC of a create whose answer was
+    /// lost, a volume or interface that outlived its instance, an address that somebody tagged.
+    pub others: Vec<OtherResource>,
 }
 
 /// A VPC.
@@ -183,6 +186,15 @@ pub struct Foreign {
     pub id: String,
     /// The name it shares.
     pub name: String,
+}
+
+/// Something that carries our cluster id and that no plan knows of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct OtherResource {
+    /// EC2's name of its kind: `volume`, `network-interface`, `elastic-ip`, ...
+    pub kind: String,
+    /// Its id.
+    pub id: String,
 }
 
 /// Something to create. Every variant is tagged in the creating call.
@@ -372,7 +384,7 @@ pub trait Cloud: Send + Sync {
     /// Account id of the credentials in use (STS GetCallerIdentity).
     async fn account(&self) -> Result<String, CloudError>;
 
-    /// Everything of the cluster, by tags, all pages; `names` are those whose foreign holders matter.
+    /// Everything of the cluster, by tags, all pages.
     async fn observe(&self, scope: &Scope) -> Result<CloudState, CloudError>;
 
     /// The first zone that offers all the types, with each type's architecture (`amd64`, `arm64`).
@@ -397,7 +409,9 @@ pub trait Cloud: Send + Sync {
     /// Launches a pool's instances: IMDSv2 required, encrypted gp3 root, public address.
     async fn launch(&self, scope: &Scope, launch: &Launch) -> Result<Vec<Instance>, CloudError>;
 
-    /// Waits until all instances are in `state`, with one batched poll for all callers.
+    /// Waits until all instances are in `state`, with one batched poll for all callers. An instance
+    /// that will not come to `state` by itself is an error at once, with EC2's reason. Of terminated
+    /// instances EC2 may know nothing any more: these are left out of the answer.
     async fn await_state(&self, ids: &[String], state: InstanceState) -> Result<Vec<Instance>, CloudError>;
 
     /// Sets the phase tag of instances.
