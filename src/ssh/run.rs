@@ -8,7 +8,8 @@ use std::path::Path;
 use openssh::Stdio;
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -21,6 +22,7 @@ use crate::script::{Parsed, parse_line, redact};
 const TAIL: usize = 20;
 /// Exit status of a phase whose connection was lost.
 const LOST: i32 = 255;
+const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
 
 impl Ssh {
     pub(super) async fn run_on(
@@ -35,11 +37,7 @@ impl Ssh {
         };
         let log_path = self.log(node);
         let mut log = Log::open(&log_path)?;
-        log.line(&format!(
-            "==== {} {}",
-            script.phase,
-            OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
-        ))?;
+        log.line(&format!("==== {} on {}", script.phase, OffsetDateTime::now_utc().date()))?;
 
         let mut command =
             connected.session.raw_command(as_root(&connected.host.user, &carrier(script.phase)));
@@ -169,7 +167,7 @@ fn as_root(user: &str, words: &[impl AsRef<str>]) -> String {
     format!("{sudo}{}", quoted.join(" "))
 }
 
-/// A node's log: everything that its phases said. Mode 0600.
+/// A node's log: everything that its phases said, with the time (UTC) of each line. Mode 0600.
 struct Log<'a> {
     file: std::fs::File,
     path: &'a Path,
@@ -182,6 +180,9 @@ impl<'a> Log<'a> {
     }
 
     fn line(&mut self, line: &str) -> Result<(), RemoteError> {
-        self.file.write_all(format!("{line}\n").as_bytes()).map_err(|error| local(self.path.display(), error))
+        let now = OffsetDateTime::now_utc().format(&CLOCK).unwrap_or_default();
+        self.file
+            .write_all(format!("{now} {line}\n").as_bytes())
+            .map_err(|error| local(self.path.display(), error))
     }
 }
