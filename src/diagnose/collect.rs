@@ -1,0 +1,82 @@
+//! Collects the evidence: Kubernetes and EC2 are asked at the same time.
+
+use std::time::Instant;
+
+use super::evidence::{
+    ApiState, CloudEvidence, ClusterEvidence, Evidence, FlowEvidence, GroupEvidence, MemberEvidence,
+};
+use super::report::Report;
+use super::rules::judge;
+use crate::kube::KubeCluster;
+use crate::network;
+use crate::ports::{Cloud, CloudState, Scope};
+use crate::spec::{Role, Spec};
+
+/// Where the evidence comes from.
+pub struct Collector<'a> {
+    /// The API server; `None` when there is no kubeconfig.
+    pub cluster: Option<&'a KubeCluster>,
+    /// EC2.
+    pub cloud: &'a dyn Cloud,
+    /// Whose resources these are.
+    pub scope: &'a Scope,
+    /// What was asked for.
+    pub spec: &'a Spec,
+    /// EC2 endpoint URL when it is not AWS's own; goes into the commands that are proposed.
+    pub endpoint: Option<String>,
+}
+
+impl Collector<'_> {
+    /// Everything the rules need. Never fails: what cannot be had is evidence too.
+    pub async fn collect(&self) -> Evidence {
+        let cluster = async {
+            match self.cluster {
+                Some(cluster) => cluster.dns_evidence().await,
+                None => ClusterEvidence::without_api("", ApiState::NoKubeconfig),
+            }
+        };
+        let (cluster, cloud) = tokio::join!(cluster, self.cloud.observe(self.scope));
+        let cloud = match cloud {
+            Ok(state) => self.cloud_evidence(&state, None),
+            Err(error) => self.cloud_evidence(&CloudState::default(), Some(error.to_string())),
+        };
+        Evidence { cluster, cloud }
+    }
+
+    /// Collects and judges.
+    pub async fn diagnose(&self) -> (Evidence, Report) {
+        let start = Instant::now();
+        let evidence = self.collect().await;
+        let mut report = judge(&evidence);
+        report.seconds = start.elapsed().as_secs_f64();
+        (evidence, report)
+    }
+
+    fn cloud_evidence(&self, state: &CloudState, failure: Option<String>) -> CloudEvidence {
+        let groups = state.groups.iter().map(|(logical, group)| GroupEvidence {
+            logical: logical.clone(),
+            id: group.id.clone(),
+            name: group.name.clone(),
+            ingress: group.ingress.clone(),
+            egress: group.egress.clone(),
+        });
+        let control_plane =
+            |node: &str| self.spec.nodes().any(|(name, role)| name == node && role == Role::ControlPlane);
+        let members = state.instances.iter().map(|instance| MemberEvidence {
+            node: instance.node.clone(),
+            control_plane: control_plane(&instance.node),
+            instance: instance.id.clone(),
+            state: instance.state.to_string(),
+            private_ip: instance.private_ip,
+            groups: instance.groups.clone(),
+        });
+        CloudEvidence {
+            region: self.spec.provider.region.clone(),
+            endpoint: self.endpoint.clone(),
+            failure,
+            groups: groups.collect(),
+            members: members.collect(),
+            flows: network::required(self.spec).iter().map(FlowEvidence::from).collect(),
+        }
+    }
+}

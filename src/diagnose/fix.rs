@@ -1,0 +1,103 @@
+//! The smallest change that mends what was found, applied and then proven by collecting again.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::collect::Collector;
+use super::evidence::{ApiState, Evidence};
+use super::report::{Finding, Report, Verdict};
+use super::rules;
+use crate::network::{Direction, Rule};
+use crate::ports::CloudError;
+
+/// Longest wait until the lookups succeed.
+const PROOF_LIMIT: Duration = Duration::from_secs(30);
+/// The same where a node is not Ready or the API server was out of reach: kubelets that were cut off back
+/// off before they try again.
+const RETURN_LIMIT: Duration = Duration::from_secs(120);
+/// Pause between two collections that found something.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A change that mends something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Fix {
+    /// Add a rule to a group.
+    AddRule {
+        /// `sg-...`.
+        group: String,
+        /// Which gate.
+        direction: Direction,
+        /// The rule; peers are ids.
+        rule: Rule,
+    },
+}
+
+/// What can be mended without asking: only rules that the required flows ask for are added, nothing is
+/// ever removed.
+pub fn fixes(evidence: &Evidence) -> Vec<Fix> {
+    rules::additions(evidence)
+        .into_iter()
+        .map(|missing| Fix::AddRule {
+            group: missing.group,
+            direction: missing.direction,
+            rule: missing.rule,
+        })
+        .collect()
+}
+
+/// Applies the fixes of a diagnosis, then collects until nothing is wrong any more, for 30 s, or for 120 s
+/// where nodes have to come back.
+///
+/// The report tells the findings that are gone as applied, and the verdict of the last collection.
+pub async fn fix_and_verify(
+    collector: &Collector<'_>,
+    evidence: &Evidence,
+    before: Report,
+    progress: &UnboundedSender<String>,
+) -> Result<Report, CloudError> {
+    let fixes = fixes(evidence);
+    if fixes.is_empty() {
+        return Ok(before);
+    }
+    for Fix::AddRule { group, direction, rule } in &fixes {
+        collector.cloud.set_rules(group, *direction, std::slice::from_ref(rule), &[]).await?;
+        let _ = progress.send(format!("added to the {direction} rules of {group}: {rule}"));
+    }
+    let start = Instant::now();
+    let (rounds, after) = loop {
+        let (evidence, report) = collector.diagnose().await;
+        let cluster = &evidence.cluster;
+        let all_there = cluster.api == ApiState::Answers && cluster.nodes.iter().all(|node| node.ready);
+        let limit = if all_there { PROOF_LIMIT } else { RETURN_LIMIT };
+        let lookups =
+            report.checks.iter().flat_map(|check| &check.evidence).find(|line| line.contains("answered"));
+        if let Some(lookups) = lookups {
+            let _ = progress.send(format!("lookups: {lookups}"));
+        }
+        if report.verdict == Verdict::Healthy || start.elapsed() + PAUSE >= limit {
+            break (before.seconds + start.elapsed().as_secs_f64(), report);
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    Ok(combined(before, after, rounds))
+}
+
+/// The findings that are gone, marked as applied where a rule was added for them, and those that are left.
+fn combined(before: Report, after: Report, seconds: f64) -> Report {
+    let left = |finding: &Finding| {
+        after
+            .findings
+            .iter()
+            .any(|other| (&other.code, &other.resource) == (&finding.code, &finding.resource))
+    };
+    let mut findings: Vec<Finding> = before.findings.into_iter().filter(|finding| !left(finding)).collect();
+    for finding in &mut findings {
+        // What was only a consequence went with its cause.
+        finding.fix.applied = true;
+    }
+    findings.extend(after.findings);
+    Report { verdict: after.verdict, findings, checks: after.checks, seconds }
+}
