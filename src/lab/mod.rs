@@ -5,5 +5,13 @@
 //! the `lab` command.
 
 pub mod desired;
+pub mod effects;
+pub mod fabric;
+pub mod imds;
+pub mod machine;
+pub mod registry;
+pub mod resolver;
+pub mod serve;
+pub mod sources;
 pub mod wire;
 pub mod world;
