@@ -109,7 +109,12 @@ impl Fabric {
     /// New interfaces get a cable later, by [`Fabric::attach`], when their machine is there.
     pub fn apply(&mut self, desired: &[Vpc]) -> Result<Vec<VpcSockets>, FabricError> {
         let wanted: BTreeSet<&str> = desired.iter().map(|vpc| vpc.id.as_str()).collect();
-        // Dropping the last handle ends the namespace and every link in it.
+        for (id, network) in &self.vpcs {
+            if !wanted.contains(id.as_str()) {
+                network.inside.ip(&format!("link del {GATEWAY_LINK}\n"))?;
+            }
+        }
+        // The last handle, or the last socket in it, ends the namespace and every link in it.
         self.vpcs.retain(|id, _| wanted.contains(id.as_str()));
         let mut opened = Vec::new();
         for vpc in desired {
