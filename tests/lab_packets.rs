@@ -161,8 +161,7 @@ fn ping(from: &Netns, to: Ipv4Addr, patience: Duration) -> bool {
 
 /// Sends one datagram and says from whom it arrived, if it did.
 fn datagram(from: &Netns, to: &Netns, target: SocketAddr, patience: Duration) -> Option<IpAddr> {
-    let receiver =
-        to.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, target.port()))).expect("a receiver");
+    let receiver = to.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, target.port()))).expect("a receiver");
     receiver.set_read_timeout(Some(patience)).expect("a timeout");
     let sender = from.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).expect("a sender");
     sender.send_to(b"hello", target).expect("sent");
@@ -335,8 +334,7 @@ fn nodes_reach_the_named_services_of_the_lab_and_neither_its_other_ports_nor_the
     tcp(a, LAB, SERVICE, PATIENCE).expect("the endpoint");
     assert!(tcp(a, LAB, SERVICE + 1, SILENCE).is_err(), "another port of the lab");
     assert!(tcp(a, HOST, SERVICE, SILENCE).is_err(), "the user's host");
-    let (inside, router) =
-        (bench.fabric.inside("vpc-0abc").expect("a VPC"), Ipv4Addr::new(10, 0, 1, 1));
+    let (inside, router) = (bench.fabric.inside("vpc-0abc").expect("a VPC"), Ipv4Addr::new(10, 0, 1, 1));
     let _in_fabric = listen(&inside, 9999);
     assert!(tcp(a, router, 9999, SILENCE).is_err(), "the router itself");
 }
@@ -404,8 +402,7 @@ fn curl(node: &Netns, arguments: &str, path: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metadata_and_names_are_served_by_interface_whatever_the_groups_say() {
     let mut bench = Bench::new(&["a", "b"]);
-    let desired =
-        Desired { vpcs: vec![bench.vpc.clone()], machines: vec![machine("a"), machine("b")] };
+    let desired = Desired { vpcs: vec![bench.vpc.clone()], machines: vec![machine("a"), machine("b")] };
     let (_keep, receiver) = tokio::sync::watch::channel(Arc::new(desired));
     for sockets in bench.sockets.drain(..) {
         tokio::spawn(imds::serve(sockets.metadata, sockets.vpc.clone(), receiver.clone()));
@@ -425,10 +422,7 @@ async fn metadata_and_names_are_served_by_interface_whatever_the_groups_say() {
         assert_eq!(curl(a, &with, "2021-03-23/meta-data/placement/region"), "ap-northeast-1|200");
         assert_eq!(curl(a, &with, "latest/user-data"), "#cloud-config\n|200");
         assert_eq!(curl(a, &with, "latest/meta-data/public-keys/"), "0=admin|200");
-        assert_eq!(
-            curl(a, &with, "latest/meta-data/public-keys/0/openssh-key"),
-            "ssh-ed25519 AAAA test|200"
-        );
+        assert_eq!(curl(a, &with, "latest/meta-data/public-keys/0/openssh-key"), "ssh-ed25519 AAAA test|200");
         assert_eq!(curl(&bench.nodes[1], &with, "latest/meta-data/instance-id"), "Unauthorized|401");
         // Behind one more hop the answer must not arrive: the hop limit is 1.
         let pod = Netns::create().expect("root");

@@ -102,9 +102,8 @@ async fn answer(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let found = service.find(peer.ip(), |vpc, interface, machine| {
-        (machine.clone(), tree(vpc, interface, machine))
-    });
+    let found =
+        service.find(peer.ip(), |vpc, interface, machine| (machine.clone(), tree(vpc, interface, machine)));
     let Some((machine, tree)) = found else { return refusal(StatusCode::NOT_FOUND) };
     if !machine.metadata_enabled {
         return refusal(StatusCode::FORBIDDEN);
@@ -171,7 +170,8 @@ pub fn region_of(zone: &str) -> &str {
 
 /// The private DNS name of an address, as EC2 writes it.
 pub fn private_name(address: Ipv4Addr, region: &str) -> String {
-    let domain = if region == "us-east-1" { "ec2.internal".into() } else { format!("{region}.compute.internal") };
+    let domain =
+        if region == "us-east-1" { "ec2.internal".into() } else { format!("{region}.compute.internal") };
     format!("{}.{domain}", host_name(address))
 }
 

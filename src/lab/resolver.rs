@@ -120,7 +120,9 @@ fn records(name: &Name, desired: &Desired, vpc: &str) -> Vec<RData> {
     let reverse = name.parse_arpa_name().ok().map(|net| net.addr());
     let mut records = Vec::new();
     for interface in &vpc.interfaces {
-        let Some(machine) = desired.machines.iter().find(|each| each.id == interface.machine) else { continue };
+        let Some(machine) = desired.machines.iter().find(|each| each.id == interface.machine) else {
+            continue;
+        };
         let region = region_of(&machine.zone);
         let private = private_name(interface.private_ip, region);
         // Inside the VPC a public name gives the private address, as on EC2.

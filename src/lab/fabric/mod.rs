@@ -158,8 +158,7 @@ impl Network {
     fn create(vpc: &Vpc, outside: &Netns) -> Result<Self, FabricError> {
         let inside =
             Netns::create().map_err(|source| FabricError::Namespace { what: vpc.id.clone(), source })?;
-        let closed =
-            Vpc { interfaces: Vec::new(), groups: Vec::new(), subnets: Vec::new(), ..vpc.clone() };
+        let closed = Vpc { interfaces: Vec::new(), groups: Vec::new(), subnets: Vec::new(), ..vpc.clone() };
         inside.nft(&ruleset::ruleset(&closed))?;
         inside.sysctl(&[
             ("ipv6/conf/all/disable_ipv6", "1"),
@@ -336,6 +335,5 @@ impl Network {
 
 /// The interface of a machine and the VPC it is in.
 pub fn interface_of<'a>(vpcs: &'a [Vpc], machine: &str) -> Option<(&'a Vpc, &'a Interface)> {
-    vpcs.iter()
-        .find_map(|vpc| Some((vpc, vpc.interfaces.iter().find(|each| each.machine == machine)?)))
+    vpcs.iter().find_map(|vpc| Some((vpc, vpc.interfaces.iter().find(|each| each.machine == machine)?)))
 }

@@ -56,7 +56,8 @@ pub fn prove(fabric: &mut Fabric) -> Result<(), ProbeError> {
 }
 
 fn steps(fabric: &mut Fabric) -> Result<(), ProbeError> {
-    let open = vec![Rule { protocol: Protocol::All, ports: None, peer: Peer::Cidr(ipnet::Ipv4Net::default()) }];
+    let open =
+        vec![Rule { protocol: Protocol::All, ports: None, peer: Peer::Cidr(ipnet::Ipv4Net::default()) }];
     let admit = vec![Rule {
         protocol: Protocol::Tcp,
         ports: Some(PortRange::single(PORT)),

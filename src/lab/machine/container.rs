@@ -196,7 +196,7 @@ fn config(image: &str, machine: &str, hostname: &str, arguments: [String; 3]) ->
         hostname: Some(hostname.to_owned()),
         entrypoint: strings(&["/bin/sh", "-c", ENTRY, "entry"]),
         cmd: Some(arguments.to_vec()),
-        env: strings(&["container=docker", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]),
+        env: strings(&["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]),
         labels: Some(labels),
         // systemd writes its console to the terminal, which is what GetConsoleOutput shows.
         tty: Some(true),

@@ -40,6 +40,16 @@ else
   mount --rbind /run/class /sys/class
 fi
 
+# cloud-init does not ask a container's firmware, and without the answer it never asks the metadata
+# service for a token. To it alone, this is a machine. It then wants a lease before it asks; ens5 is
+# configured already, and nobody answers its DHCP clients, for which it would wait 30 s.
+mkdir -p /run/lab/bin
+for tool in systemd-detect-virt dhcpcd dhclient udhcpc; do ln -sf /bin/false /run/lab/bin/$tool; done
+for unit in cloud-init.service cloud-init-.service; do
+  mkdir -p "/run/systemd/system/$unit.d"
+  printf '[Service]\nEnvironment=PATH=/run/lab/bin:%s\n' "$PATH" >"/run/systemd/system/$unit.d/lab.conf"
+done
+
 [ -e /dev/kmsg ] || mknod /dev/kmsg c 1 11
 mount --make-rshared /
 mkdir -p /run/sshd
