@@ -133,7 +133,7 @@ pub fn initialise(spec: &Spec, of: &Initialise) -> Script {
             ]),
             kubelet => yaml::document(&kubeadm::kubelet_configuration()),
             proxy => yaml::document(&kubeadm::proxy_configuration()),
-            token_id => of.token.id.as_str(),
+            token_secret => format!("bootstrap-token-{}", of.token.id),
         },
     );
     script("init", body)
@@ -142,9 +142,7 @@ pub fn initialise(spec: &Spec, of: &Initialise) -> Script {
 /// `kubeadm join` where it was not done yet, with the CA's hash verified.
 pub fn join(spec: &Spec, of: &Join) -> Script {
     let join = yaml::document(&kubeadm::join_configuration(spec, of));
-    let api_endpoint = of.api_endpoint.as_str();
-    let signature = format!("\"jws-kubeconfig-{}\"", of.token.id);
-    script("join", render("join", context! { join, api_endpoint, signature }))
+    script("join", render("join", context! { join }))
 }
 
 /// containerd's `hosts.toml` for a registry that is mirrored. The mirror is named as the server too, so

@@ -56,9 +56,8 @@ else
   kubeadm init --config "$config" --skip-token-print 2>&1 | while IFS= read -r line; do
     printf '%s\n' "$line"
     case $line in
-      "[certs] Using "*) progress "making certificates" ;;
-      "[kubelet-start] Starting "*) progress "starting the control plane" ;;
-      "[upload-config] "*) progress "configuring the cluster" ;;
+      "[wait-control-plane]"*) progress "starting the control plane" ;;
+      "[addons]"*) progress "installing CoreDNS and kube-proxy" ;;
     esac
   done || {
     kubelet_says
@@ -68,9 +67,9 @@ else
 fi
 
 # A later run brings a token of its own.
-token={{ token_id }}
-if ! query --namespace kube-system get secret "bootstrap-token-$token" >/dev/null 2>&1; then
+if ! query --namespace kube-system get secret {{ token_secret }} >/dev/null 2>&1; then
   kubeadm token create --kubeconfig "$admin" --config "$config" >/dev/null
 fi
+
 fact ca_hash "sha256:$(openssl x509 -in /etc/kubernetes/pki/ca.crt -noout -pubkey | openssl pkey -pubin -outform der | sha256sum | cut -d ' ' -f 1)"
 fact api_endpoint "$(sed -n 's,^ *server: https://,,p' "$admin" | head -n 1)"

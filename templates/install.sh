@@ -43,8 +43,6 @@ if [ "$(wc -l </proc/swaps)" -gt 1 ] && ! systemd-detect-virt --quiet --containe
 fi
 
 # --- packages --------------------------------------------------------------------------------
-# On Ubuntu it would look for services to restart after every package.
-export NEEDRESTART_SUSPEND=1
 apt=(-q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=180 -o Acquire::Retries=3 -o Acquire::http::Timeout=20
   -o Acquire::https::Timeout=20)
 sources=/etc/apt/sources.list.d/kubestrap.list
@@ -108,8 +106,6 @@ if ! has_versions; then
   if has_candidates containerd.io; then runtime=(containerd.io); else runtime=(containerd runc); fi
 
   progress "installing ${runtime[0]} and Kubernetes $version"
-  # Nothing starts before its configuration is there: containerd would start twice, the kubelet in vain.
-  systemctl mask --quiet --runtime containerd kubelet 2>/dev/null
   apt-get "${apt[@]}" --no-install-recommends --allow-change-held-packages \
     -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io install \
     "${base[@]}" "${runtime[@]}" kubernetes-cni "kubelet=$version-*" "kubeadm=$version-*" "kubectl=$version-*"
@@ -166,9 +162,8 @@ runtime_type = "io.containerd.runc.v2"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
 SystemdCgroup = true
 CONTAINERD
-systemctl unmask --quiet --runtime containerd kubelet
-systemctl enable --quiet containerd kubelet
-if [ -n "$changed" ] || ! systemctl is-active --quiet containerd; then
+if [ -n "$changed" ] || ! systemctl --quiet is-active containerd; then
+  systemctl --quiet enable containerd kubelet
   systemctl restart containerd
 fi
 # A mirror is where its images come from, not a try before the upstream registry.
@@ -189,7 +184,7 @@ log=$(mktemp -d /run/kubestrap/pull.XXXXXX)
 declare -A image
 number=0
 for reference in "$@"; do
-  [ -z "$(ctr --namespace k8s.io images list --quiet "name==\"$reference\"")" ] || continue
+  [ -z "$(ctr --namespace k8s.io images list --quiet "name==$reference")" ] || continue
   number=$((number + 1))
   ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d "$reference" >"$log/$number" 2>&1 8>&- &
   image[$!]=$reference

@@ -20,18 +20,6 @@ rm -f "$marker"
 JOIN
 )
 
-# The API server answers before the token has signed the cluster's address; kubeadm would look again
-# 5 seconds later. What is read here only tells the time: kubeadm checks signature and CA by itself.
-progress "waiting for the token's signature"
-signed() {
-  printf 'GET /api/v1/namespaces/kube-public/configmaps/cluster-info HTTP/1.0\r\n\r\n' |
-    timeout 5 openssl s_client -quiet -connect {{ api_endpoint }} 2>/dev/null | grep -qF {{ signature }}
-}
-for _ in {1..200}; do
-  if signed; then break; fi
-  sleep 0.3
-done
-
 attempt=1
 while true; do
   if [ -e /etc/kubernetes/kubelet.conf ] || [ -e /etc/kubernetes/bootstrap-kubelet.conf ] || [ -e /etc/kubernetes/pki/ca.crt ]; then

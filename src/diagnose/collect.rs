@@ -2,31 +2,38 @@
 
 use std::time::Instant;
 
+use async_trait::async_trait;
+
 use super::evidence::{
     ApiState, CloudEvidence, ClusterEvidence, Evidence, FlowEvidence, GroupEvidence, MemberEvidence,
 };
 use super::report::Report;
 use super::rules::judge;
-use crate::kube::KubeCluster;
 use crate::network;
 use crate::ports::{Cloud, CloudState, Scope};
 use crate::spec::{Role, Spec};
 
+/// Who can tell about DNS from inside the cluster. Implemented by the adapter to Kubernetes.
+#[async_trait]
+pub trait Witness: Send + Sync {
+    /// Everything that Kubernetes knows about DNS, with lookups from every node. Never fails: what cannot
+    /// be asked is evidence too.
+    async fn dns_evidence(&self) -> ClusterEvidence;
+}
+
 /// Where the evidence comes from.
-pub struct Collector<'a> {
+pub struct Collector<'a, W: Witness> {
     /// The API server; `None` when there is no kubeconfig.
-    pub cluster: Option<&'a KubeCluster>,
+    pub cluster: Option<&'a W>,
     /// EC2.
     pub cloud: &'a dyn Cloud,
     /// Whose resources these are.
     pub scope: &'a Scope,
     /// What was asked for.
     pub spec: &'a Spec,
-    /// EC2 endpoint URL when it is not AWS's own; goes into the commands that are proposed.
-    pub endpoint: Option<String>,
 }
 
-impl Collector<'_> {
+impl<W: Witness> Collector<'_, W> {
     /// Everything the rules need. Never fails: what cannot be had is evidence too.
     pub async fn collect(&self) -> Evidence {
         let cluster = async {
@@ -72,7 +79,7 @@ impl Collector<'_> {
         });
         CloudEvidence {
             region: self.spec.provider.region.clone(),
-            endpoint: self.endpoint.clone(),
+            endpoint: self.spec.provider.endpoint.clone(),
             failure,
             groups: groups.collect(),
             members: members.collect(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::collect::Collector;
+use super::collect::{Collector, Witness};
 use super::evidence::{ApiState, Evidence};
 use super::report::{Finding, Report, Verdict};
 use super::rules;
@@ -52,8 +52,8 @@ pub fn fixes(evidence: &Evidence) -> Vec<Fix> {
 /// where nodes have to come back.
 ///
 /// The report tells the findings that are gone as applied, and the verdict of the last collection.
-pub async fn fix_and_verify(
-    collector: &Collector<'_>,
+pub async fn fix_and_verify<W: Witness>(
+    collector: &Collector<'_, W>,
     evidence: &Evidence,
     before: Report,
     progress: &UnboundedSender<String>,

@@ -8,7 +8,7 @@ mod fix;
 mod report;
 mod rules;
 
-pub use collect::Collector;
+pub use collect::{Collector, Witness};
 pub use evidence::{
     Answer, ApiState, CloudEvidence, ClusterEvidence, Evidence, FlowEnd, FlowEvidence, GroupEvidence, Lookup,
     MemberEvidence, NodeEvidence, PodEvidence, ProbeEvidence, ProbeOutcome, ServiceEvidence, Target,

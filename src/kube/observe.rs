@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ::kube::api::{Api, ListParams, LogParams};
+use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -16,7 +17,7 @@ use super::probe::Server;
 use super::status::node_status;
 use crate::diagnose::{
     ApiState, ClusterEvidence, NodeEvidence, PodEvidence, ProbeEvidence, ProbeOutcome, ServiceEvidence,
-    Target,
+    Target, Witness,
 };
 use crate::ports::ClusterError;
 
@@ -27,11 +28,11 @@ const PROBE_LIMIT: Duration = Duration::from_secs(8);
 /// Lines of a container's log that say why it stopped.
 const LOG_LINES: i64 = 5;
 
-impl KubeCluster {
-    /// Everything that Kubernetes can tell about DNS, with lookups from every node to the Service and
-    /// to each CoreDNS pod. Starts the probe where it is missing. Takes a second when all is well and 15
-    /// at most.
-    pub async fn dns_evidence(&self) -> ClusterEvidence {
+#[async_trait]
+impl Witness for KubeCluster {
+    /// Looks up from every node, asking the Service and each CoreDNS pod. Starts the probe where it is
+    /// missing. Takes a second when all is well and some 15 when packets are lost.
+    async fn dns_evidence(&self) -> ClusterEvidence {
         let mut evidence = ClusterEvidence::without_api(&self.endpoint, ApiState::Answers);
         match self.readyz().await {
             Ok(()) => {}
@@ -52,7 +53,9 @@ impl KubeCluster {
         self.gather_lookups(&mut evidence).await;
         evidence
     }
+}
 
+impl KubeCluster {
     async fn gather_objects(&self, evidence: &mut ClusterEvidence) {
         let system = || self.client.clone();
         let nodes: Api<Node> = Api::all(system());

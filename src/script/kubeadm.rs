@@ -62,7 +62,6 @@ pub(super) struct ClusterConfiguration {
     kind: &'static str,
     cluster_name: String,
     kubernetes_version: String,
-    encryption_algorithm: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     control_plane_endpoint: Option<String>,
     networking: Networking,
@@ -154,8 +153,6 @@ pub(super) fn cluster_configuration(spec: &Spec, of: &Initialise) -> ClusterConf
         kind: "ClusterConfiguration",
         cluster_name: spec.name.clone(),
         kubernetes_version: format!("v{}", spec.kubernetes),
-        // A dozen RSA keys take seconds to make.
-        encryption_algorithm: "ECDSA-P256",
         control_plane_endpoint: of.private_ip.map(|address| format!("{address}:{API_PORT}")),
         networking: Networking {
             dns_domain: "cluster.local",
