@@ -205,6 +205,29 @@ fn a_group_rule_admits_its_members_and_nobody_else_in_tcp_udp_and_icmp() {
 }
 
 #[test]
+fn every_kind_of_rule_is_one_that_nft_takes() {
+    let mut bench = Bench::new(&["a"]);
+    let ranges = Some(PortRange { from: 30000, to: 32767 });
+    let rules: Vec<Rule> =
+        [anywhere(), cidr("10.0.1.0/24"), cidr("198.18.0.1/32"), group("a"), group("gone")]
+            .into_iter()
+            .flat_map(|peer| {
+                [
+                    rule(Protocol::All, None, peer.clone()),
+                    rule(Protocol::Tcp, None, peer.clone()),
+                    rule(Protocol::Tcp, Some(22), peer.clone()),
+                    Rule { protocol: Protocol::Udp, ports: ranges, peer: peer.clone() },
+                    rule(Protocol::Icmp, None, peer.clone()),
+                    rule(Protocol::Number(4), None, peer),
+                ]
+            })
+            .collect();
+    bench.ingress("a", &rules);
+    bench.group("a").egress = rules;
+    bench.apply();
+}
+
+#[test]
 fn an_address_rule_admits_the_range_only() {
     let mut bench = Bench::new(&["a", "b", "c"]);
     let _listener = listen(&bench.nodes[1], 80);
@@ -403,7 +426,7 @@ fn curl(node: &Netns, arguments: &str, path: &str) -> String {
 async fn metadata_and_names_are_served_by_interface_whatever_the_groups_say() {
     let mut bench = Bench::new(&["a", "b"]);
     let desired = Desired { vpcs: vec![bench.vpc.clone()], machines: vec![machine("a"), machine("b")] };
-    let (_keep, receiver) = tokio::sync::watch::channel(Arc::new(desired));
+    let (keep, receiver) = tokio::sync::watch::channel(Arc::new(desired));
     for sockets in bench.sockets.drain(..) {
         tokio::spawn(imds::serve(sockets.metadata, sockets.vpc.clone(), receiver.clone()));
         let zone = resolver::Zone { vpc: sockets.vpc, desired: receiver.clone(), upstream: None };
@@ -438,6 +461,8 @@ async fn metadata_and_names_are_served_by_interface_whatever_the_groups_say() {
         a.nft("table ip n {\n chain p {\n type nat hook postrouting priority 100;\n oifname ens5 masquerade\n }\n}\n")
             .expect("masquerading");
         assert!(!curl(&pod, put, "latest/api/token").ends_with("|200"));
+        keep.send_modify(|desired| Arc::make_mut(desired).machines[0].hop_limit = 2);
+        assert!(curl(&pod, put, "latest/api/token").ends_with("|200"), "a limit of 2 lets it through");
 
         let ask = |name: &str, kind: hickory_proto::rr::RecordType| {
             use hickory_proto::op::{Message, Query};

@@ -208,3 +208,172 @@ fn elements(out: &mut String, what: &str, of: &str, items: impl Iterator<Item = 
     }
     writeln!(out, "  }}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::desired::Subnet;
+    use crate::network::PortRange;
+
+    fn vpc() -> Vpc {
+        let interface = |id: &str, last, public: Option<u8>, groups: &[&str]| Interface {
+            id: id.into(),
+            machine: format!("i-{last}"),
+            subnet: "subnet-1".into(),
+            private_ip: Ipv4Addr::new(10, 0, 1, last),
+            public_ip: public.map(|last| Ipv4Addr::new(198, 18, 0, last)),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            source_dest_check: last != 5,
+        };
+        let rule = |protocol, ports: Option<(u16, u16)>, peer| Rule {
+            protocol,
+            ports: ports.map(|(from, to)| PortRange { from, to }),
+            peer,
+        };
+        let cidr = |text: &str| Peer::Cidr(text.parse().expect("a range"));
+        let group = |id: &str| Peer::Group(id.to_owned());
+        Vpc {
+            id: "vpc-0123456789abcdef0".into(),
+            cidr: "10.0.0.0/16".parse().expect("a range"),
+            internet_gateway: true,
+            subnets: vec![Subnet {
+                id: "subnet-1".into(),
+                cidr: "10.0.1.0/24".parse().expect("a range"),
+                routes_to_internet: true,
+            }],
+            groups: vec![
+                Group {
+                    id: "sg-cp".into(),
+                    ingress: vec![
+                        rule(Protocol::Tcp, Some((6443, 6443)), group("sg-node")),
+                        rule(Protocol::Tcp, Some((2379, 2380)), group("sg-cp")),
+                        rule(Protocol::Icmp, None, cidr("198.18.0.0/24")),
+                        rule(Protocol::Number(4), None, group("sg-node")),
+                        rule(Protocol::All, None, group("sg-deleted")),
+                    ],
+                    egress: vec![rule(Protocol::All, None, cidr("0.0.0.0/0"))],
+                },
+                Group {
+                    id: "sg-node".into(),
+                    ingress: vec![rule(Protocol::Udp, Some((4789, 4789)), group("sg-node"))],
+                    egress: vec![rule(Protocol::All, None, group("sg-node"))],
+                },
+            ],
+            interfaces: vec![
+                interface("eni-0aaaaaaaaaaaaaaa1", 4, Some(130), &["sg-cp", "sg-node"]),
+                interface("eni-0bbbbbbbbbbbbbbb2", 5, None, &["sg-node"]),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_ruleset_of_a_vpc_reads_as_ec2_evaluates() {
+        insta::assert_snapshot!(ruleset(&vpc()), @r#"
+        table ip vpc
+        delete table ip vpc
+        table ip vpc {
+          set own {
+            type ifname . ipv4_addr
+            elements = { "eni-0aaaaaaaaaa" . 10.0.1.4, "eni-0bbbbbbbbbb" . 10.0.1.5 }
+          }
+          set unchecked {
+            type ifname
+            elements = { "eni-0bbbbbbbbbb" }
+          }
+          set internet {
+            type ifname
+            elements = { "eni-0aaaaaaaaaa" }
+          }
+          map to_private {
+            type ipv4_addr : ipv4_addr
+            elements = { 198.18.0.130 : 10.0.1.4 }
+          }
+          map to_public {
+            type ipv4_addr : ipv4_addr
+            elements = { 10.0.1.4 : 198.18.0.130 }
+          }
+          set sg_cp {
+            type ifname
+            elements = { "eni-0aaaaaaaaaa" }
+          }
+          set sg_node {
+            type ifname
+            elements = { "eni-0aaaaaaaaaa", "eni-0bbbbbbbbbb" }
+          }
+          chain input {
+            type filter hook input priority filter; policy drop;
+            iifname . ip saddr != @own drop
+            ct state established,related accept
+            ip daddr 169.254.169.254 tcp dport 80 accept
+            ip daddr 10.0.0.2 udp dport 53 accept
+            ip daddr 10.0.0.2 tcp dport 53 accept
+            ip daddr 169.254.169.253 udp dport 53 accept
+            ip daddr 169.254.169.253 tcp dport 53 accept
+          }
+          chain forward {
+            type filter hook forward priority filter; policy drop;
+            iifname "eni-*" iifname != @unchecked iifname . ip saddr != @own drop
+            oifname "eni-*" oifname != @unchecked oifname . ip daddr != @own drop
+            iifname "igw" oifname != @internet drop
+            oifname "igw" iifname != @internet drop
+            oifname "igw" iifname . ip saddr != @own drop
+            ct state established,related accept
+            ct state invalid drop
+            iifname "eni-*" jump egress
+            oifname "eni-*" jump ingress
+            iifname "eni-*" accept
+            oifname "eni-*" accept
+          }
+          chain prerouting {
+            type nat hook prerouting priority dstnat; policy accept;
+            iifname "igw" dnat to ip daddr map @to_private
+          }
+          chain postrouting {
+            type nat hook postrouting priority srcnat; policy accept;
+            oifname "igw" snat to ip saddr map @to_public
+          }
+          chain egress {
+            iifname @sg_cp return
+            iifname @sg_node oifname @sg_node return
+            counter drop
+          }
+          chain ingress {
+            oifname @sg_cp iifname @sg_node tcp dport 6443 return
+            oifname @sg_cp iifname @sg_cp tcp dport 2379-2380 return
+            oifname @sg_cp ip saddr 198.18.0.0/24 ip protocol icmp return
+            oifname @sg_cp iifname @sg_node ip protocol 4 return
+            oifname @sg_node iifname @sg_node udp dport 4789 return
+            counter drop
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_vpc_without_interfaces_admits_nothing() {
+        let empty = Vpc { interfaces: Vec::new(), groups: Vec::new(), ..vpc() };
+        let text = ruleset(&empty);
+        assert_eq!(text.matches("policy drop").count(), 2);
+        assert!(text.contains("  chain egress {\n    counter drop\n  }\n"));
+        assert!(text.contains("  chain ingress {\n    counter drop\n  }\n"));
+    }
+
+    #[test]
+    fn a_public_address_counts_only_with_a_gateway_and_a_route_to_it() {
+        let vpc = vpc();
+        let interface = &vpc.interfaces[0];
+        assert_eq!(public_of(&vpc, interface), Some(Ipv4Addr::new(198, 18, 0, 130)));
+        assert_eq!(public_of(&Vpc { internet_gateway: false, ..vpc.clone() }, interface), None);
+        let mut closed = vpc.clone();
+        closed.subnets[0].routes_to_internet = false;
+        assert_eq!(public_of(&closed, interface), None);
+    }
+
+    #[test]
+    fn names_fit_the_kernel_and_carry_nothing_that_nft_would_read() {
+        assert_eq!(link_name("eni-0123456789abcdef0"), "eni-0123456789a");
+        assert_eq!(gateway_name("vpc-0123456789abcdef0"), "igw-0123456789a");
+        assert_eq!(link_name("eni-\"; flush ruleset"), "eni-flushrulese");
+        assert_eq!(set_name("sg-0a;b"), "sg_0a_b");
+    }
+}

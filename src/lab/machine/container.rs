@@ -31,6 +31,8 @@ const ENTRY: &str = include_str!("entry.sh");
 const VOLUMES: [&str; 3] = ["/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd"];
 /// How long systemd may take to power off, in seconds.
 const SHUTDOWN: i32 = 20;
+/// How much of a console is kept, in bytes.
+const CONSOLE: usize = 64 << 10;
 /// Exit statuses of the first process: reboot(2) inside a PID namespace ends it by SIGHUP.
 const REBOOTED: i64 = 129;
 
@@ -117,6 +119,23 @@ impl Body {
     /// Ends and removes it with its volumes; one that is not there is fine.
     pub async fn remove(&self, docker: &Docker) -> Result<(), Error> {
         remove(docker, &self.name).await
+    }
+
+    /// Gives what it has written to its console, as it grows, to `give`; the last 64 KiB, as EC2
+    /// keeps. Ends with the container.
+    pub async fn follow(&self, docker: &Docker, mut give: impl FnMut(String)) -> Result<(), Error> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).follow(true).tail("all").build();
+        let mut batches = Box::pin(docker.logs(&self.name, Some(options)).ready_chunks(256));
+        let mut text = String::new();
+        while let Some(batch) = batches.next().await {
+            for chunk in batch {
+                text.push_str(&String::from_utf8_lossy(&chunk?.into_bytes()));
+            }
+            let surplus = text.len().saturating_sub(CONSOLE);
+            text.drain(..text.ceil_char_boundary(surplus));
+            give(text.clone());
+        }
+        Ok(())
     }
 
     /// The end of what it wrote to its console.

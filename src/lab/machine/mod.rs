@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bollard::Docker;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::desired::{Desired, Report};
 use super::fabric::{Fabric, FabricError, Netns, interface_of};
@@ -98,8 +99,8 @@ enum State {
     Absent,
     /// The container exists, the machine is powered off.
     Off(Body),
-    /// Powered on, with the reboot count it was started at.
-    On(Body, u32),
+    /// Powered on, with the reboot count it was started at and whoever reads its console.
+    On(Body, u32, AbortOnDropHandle<()>),
     /// It ended by itself and the world does not know yet: not to be started again before the
     /// world has wanted it off.
     Died(Body),
@@ -129,7 +130,7 @@ impl Keeper {
                 (Wish::Gone, State::Absent) => break,
                 (
                     Wish::Gone,
-                    State::Off(body) | State::On(body, _) | State::Died(body) | State::Broken(body),
+                    State::Off(body) | State::On(body, ..) | State::Died(body) | State::Broken(body),
                 ) => {
                     self.remove(body).await;
                     break;
@@ -140,11 +141,11 @@ impl Keeper {
                     Err(error) => self.fail(Body::named(&self.id), &error),
                 },
                 (Wish::On(reboots), State::Off(body)) => self.start(body, reboots).await,
-                (Wish::On(reboots), State::On(body, before)) if reboots > before => {
+                (Wish::On(reboots), State::On(body, before, _)) if reboots > before => {
                     body.stop(&self.shop.docker).await;
                     self.start(body, reboots).await
                 }
-                (Wish::Off, State::On(body, _)) => {
+                (Wish::Off, State::On(body, ..)) => {
                     body.stop(&self.shop.docker).await;
                     self.unplug().await;
                     self.report(Report::Stopped { machine: self.id.clone() });
@@ -170,13 +171,13 @@ impl Keeper {
     /// Until the desired state changes or a running container ends by itself.
     async fn wait(&mut self, state: State) -> State {
         let changed = self.shop.desired.changed();
-        let State::On(body, reboots) = state else {
+        let State::On(body, reboots, console) = state else {
             // With the sender gone the lab ends, and its shutdown has emptied the state before.
             let _ = changed.await;
             return state;
         };
         let exit = tokio::select! {
-            _ = changed => return State::On(body, reboots),
+            _ = changed => return State::On(body, reboots, console),
             exit = body.exit(&self.shop.docker) => exit,
         };
         match exit {
@@ -194,10 +195,25 @@ impl Keeper {
         match self.power_on(&body).await {
             Ok(()) => {
                 self.report(Report::Started { machine: self.id.clone() });
-                State::On(body, reboots)
+                let console = self.read_console(body.clone());
+                State::On(body, reboots, console)
             }
             Err(error) => self.fail(body, &error),
         }
+    }
+
+    fn read_console(&self, body: Body) -> AbortOnDropHandle<()> {
+        let (docker, reports, machine) =
+            (self.shop.docker.clone(), self.shop.reports.clone(), self.id.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let followed = body.follow(&docker, |text| {
+                // Nobody listens while the lab shuts down.
+                let _ = reports.send(Report::Console { machine: machine.clone(), text });
+            });
+            if let Err(error) = followed.await {
+                tracing::debug!(machine, %error, "the console cannot be read any more");
+            }
+        }))
     }
 
     async fn power_on(&self, body: &Body) -> Result<(), MachineError> {
