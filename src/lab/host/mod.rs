@@ -1,7 +1,7 @@
 //! The lab seen from the user's machine: one container and one network in the Docker engine, made
 //! and removed here. Nothing else of the machine is changed and no root shell is needed.
 
-mod doctor;
+pub mod doctor;
 mod engine;
 mod error;
 
@@ -237,7 +237,7 @@ fn fingerprint(options: &StartOptions, bundle: &engine::Bundle) -> Result<String
     let binary = std::env::current_exe().map_err(io)?;
     let file = std::fs::metadata(&binary).map_err(io)?;
     Ok(format!(
-        "{}:{}:{}:{} {} {} {} {} {}",
+        "{}:{}:{}:{} {} {} {} {} {} {}",
         file.dev(),
         file.ino(),
         file.mtime_nsec(),
@@ -246,6 +246,7 @@ fn fingerprint(options: &StartOptions, bundle: &engine::Bundle) -> Result<String
         bundle.directory.display(),
         options.port,
         options.range,
+        options.region,
         options.internet
     ))
 }
