@@ -78,6 +78,11 @@ impl Api {
         }
     }
 
+    /// The endpoint in use.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Requests put on the wire, retries included.
     pub fn calls(&self) -> usize {
         self.transmitted.load(Ordering::Relaxed)

@@ -96,6 +96,11 @@ impl Ec2 {
         self.api.calls()
     }
 
+    /// The endpoint in use: the configured URL, or the region whose own it is.
+    pub fn endpoint(&self) -> &str {
+        self.api.endpoint()
+    }
+
     async fn root_device(&self, image: &str) -> Result<String, Fault> {
         let mut known = self.root_devices.lock().await;
         if let Some(name) = known.get(image) {

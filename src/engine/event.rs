@@ -1,14 +1,15 @@
 //! What work tells those who watch it. Only renderers in `ui` print.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Something that happened in a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// When, UTC.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "rfc3339")]
     pub time: OffsetDateTime,
     /// Step id.
     pub step: String,
@@ -19,6 +20,11 @@ pub struct Event {
     pub state: EventState,
     /// In words.
     pub message: String,
+}
+
+/// `2026-11-21T09:30:00.123456789Z`.
+fn rfc3339<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.format(&Rfc3339).map_err(serde::ser::Error::custom)?)
 }
 
 /// The stations of a step.

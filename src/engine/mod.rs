@@ -9,6 +9,6 @@ mod facts;
 mod schedule;
 
 pub use event::{Event, EventState, Events};
-pub use execute::{ClusterFactory, Executor, Local, StepError};
+pub use execute::{Executor, Local, StepError};
 pub use facts::Facts;
-pub use schedule::{Interrupt, RunError, run};
+pub use schedule::{Execute, Interrupt, RunError, run};

@@ -26,6 +26,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::ports::{Cluster, ClusterError, NodeStatus, ServiceStatus, Workload};
+use crate::spec::Spec;
 
 pub use calico::{calico_manifest, configure_calico, fetch_manifest};
 pub use check::{CheckFailure, check_service};
@@ -52,6 +53,13 @@ impl Cluster for KubeCluster {
 
     async fn apply(&self, manifest: &str) -> Result<(), ClusterError> {
         self.apply_documents(yaml::documents("the manifest", manifest)?).await
+    }
+
+    async fn install_network(&self, spec: &Spec) -> Result<(), ClusterError> {
+        let calico = calico_manifest(spec).await?;
+        let probe = probe_manifest();
+        tokio::try_join!(self.apply(&calico), self.apply(&probe))?;
+        Ok(())
     }
 
     async fn nodes(&self) -> Result<Vec<NodeStatus>, ClusterError> {

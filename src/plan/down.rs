@@ -36,7 +36,12 @@ pub fn down(observed: &Observed) -> Plan {
     }
     if let Some(gateway) = &cloud.gateway {
         let target = Delete::Gateway { id: gateway.id.clone(), vpc: gateway.vpc.clone() };
-        draft.delete("gateway", &["instances", "route-table"], target, format!("internet gateway {}", gateway.id));
+        draft.delete(
+            "gateway",
+            &["instances", "route-table"],
+            target,
+            format!("internet gateway {}", gateway.id),
+        );
     }
     if let Some(vpc) = &cloud.vpc {
         let after = ["instances", "group/", "subnet", "gateway", "route-table"];
@@ -80,7 +85,15 @@ impl Draft {
     }
 
     /// Appends a step that comes after every step whose id begins with one of `after`.
-    fn push(&mut self, id: &str, after: &[&str], action: Action, resource: String, change: Change, reason: &str) {
+    fn push(
+        &mut self,
+        id: &str,
+        after: &[&str],
+        action: Action,
+        resource: String,
+        change: Change,
+        reason: &str,
+    ) {
         let precedes = |step: &&Step| after.iter().any(|prefix| step.id.0.starts_with(prefix));
         let after = self.steps.iter().filter(precedes).map(|step| step.id.clone()).collect::<Vec<StepId>>();
         self.steps.push(Step { id: id.into(), after, action, resource, change, reason: reason.into() });

@@ -5,6 +5,8 @@
 
 mod down;
 mod step;
+#[cfg(test)]
+mod tests;
 mod up;
 
 use serde::Serialize;

@@ -7,6 +7,8 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::spec::Spec;
+
 /// A node as Kubernetes reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeStatus {
@@ -110,6 +112,9 @@ pub trait Cluster: Send + Sync {
 
     /// Applies every object of a multi-document manifest, server-side, custom resource definitions first.
     async fn apply(&self, manifest: &str) -> Result<(), ClusterError>;
+
+    /// Applies Calico as the spec asks for it, and the probe that looks names up from every node.
+    async fn install_network(&self, spec: &Spec) -> Result<(), ClusterError>;
 
     /// All nodes.
     async fn nodes(&self) -> Result<Vec<NodeStatus>, ClusterError>;

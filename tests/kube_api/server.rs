@@ -71,7 +71,8 @@ impl Server {
 
     /// A kubeconfig with another token.
     pub fn kubeconfig_with_token(&self, token: &str) -> String {
-        let cluster = json!({"server": format!("https://127.0.0.1:{}", self.port), "insecure-skip-tls-verify": true});
+        let cluster =
+            json!({"server": format!("https://127.0.0.1:{}", self.port), "insecure-skip-tls-verify": true});
         json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -119,7 +120,9 @@ fn bundle() -> PathBuf {
 fn binaries(bundle: &Path) -> PathBuf {
     let key = bundle.canonicalize().unwrap().file_name().unwrap().to_owned();
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("kube-api").join(key);
-    for (image, program) in [("registry.k8s.io/etcd:", "etcd"), ("registry.k8s.io/kube-apiserver:", "kube-apiserver")] {
+    for (image, program) in
+        [("registry.k8s.io/etcd:", "etcd"), ("registry.k8s.io/kube-apiserver:", "kube-apiserver")]
+    {
         if !target.join(program).exists() {
             unpack(bundle, image, program, &target);
         }

@@ -1,0 +1,49 @@
+//! `diagnose`: collect evidence, judge it, and with `--fix` mend it and prove that.
+
+use std::path::Path;
+
+use super::session::{Session, load, no_cluster};
+use crate::cli::{DiagnoseArgs, Subject};
+use crate::diagnose::{Collector, Verdict, fix_and_verify, render};
+use crate::engine::EventState;
+use crate::failure::{Exit, Failure};
+use crate::ui::Ui;
+
+/// Says why lookups fail, or that they do not.
+pub async fn run(file: &Path, args: &DiagnoseArgs, ui: Ui) -> Result<Exit, Failure> {
+    let Subject::Dns = args.subject;
+    let session = Session::open(load(file)?).await?;
+    if session.cloud_state().await?.instances.is_empty() {
+        return Err(no_cluster(&session));
+    }
+    // Without the API server there is still the cloud's side of the evidence.
+    let cluster = session.cluster().await.ok();
+    let collector = Collector {
+        cluster: cluster.as_ref(),
+        cloud: &*session.cloud,
+        scope: &session.scope,
+        spec: &session.spec,
+    };
+    let (evidence, mut report) = collector.diagnose().await;
+    if args.fix && report.verdict == Verdict::Faulty {
+        let listener = ui.listen("fix");
+        let events = listener.events().of("fix", None);
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<String>();
+        let forwarder = tokio::spawn(async move {
+            while let Some(message) = receiver.recv().await {
+                events.send(EventState::Progress, message);
+            }
+        });
+        let result = fix_and_verify(&collector, &evidence, report, &sender).await;
+        drop(sender);
+        let _ = forwarder.await;
+        listener.finish().await;
+        report = result?;
+    }
+    ui.answer(&render(&report), &report);
+    Ok(match report.verdict {
+        Verdict::Healthy => Exit::Done,
+        Verdict::Faulty => Exit::Faulty,
+        Verdict::Unknown => Exit::Failed,
+    })
+}

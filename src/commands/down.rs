@@ -1,0 +1,80 @@
+//! `down`: remove all that carries the cluster's id, list again, and say what is left.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::session::{Session, load};
+use crate::cli::Consent;
+use crate::engine::Local;
+use crate::failure::{Exit, Failure};
+use crate::plan;
+use crate::ports::CloudState;
+use crate::ui::Ui;
+
+#[derive(Serialize)]
+struct Removed<'a> {
+    cluster: &'a str,
+    removed: usize,
+    left: Vec<String>,
+}
+
+/// From whatever exists to nothing.
+pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
+    let session = Session::open(load(file)?).await?;
+    let lock = session.lock()?;
+
+    let observed = session.observe_only().await?;
+    let plan = plan::down(&observed);
+    if plan.is_empty() {
+        drop(lock);
+        session.keeper().forget()?;
+        let text = format!("nothing to do: cluster {} has nothing in the cloud\n", session.scope.id);
+        ui.answer(&text, &Removed { cluster: &session.scope.id, removed: 0, left: Vec::new() });
+        return Ok(Exit::Done);
+    }
+    ui.preview(&plan);
+    ui.consent(&format!("Destroy cluster {} and everything in it?", session.scope.id), args.yes)?;
+
+    let listener = ui.listen(&format!("down {}", session.scope.id));
+    let result = session.execute(&plan, &observed.cloud, &listener.events()).await;
+    listener.finish().await;
+
+    let left = leftovers(&session.cloud_state().await?);
+    if !left.is_empty() {
+        let mut failure = match result {
+            Err(failure) => failure,
+            Ok(()) => Failure::new("KS-LEFT", Exit::Partial, "not everything is gone"),
+        };
+        failure.exit = Exit::Partial;
+        failure.evidence.extend(left.iter().map(|it| format!("left: {it}")));
+        return Err(failure.remedy("kubestrap down --yes    # goes on from here"));
+    }
+    result?;
+    let text = format!(
+        "cluster {} is gone: {} resources removed, none left\n",
+        session.scope.id, plan.summary.destroy
+    );
+    ui.answer(&text, &Removed { cluster: &session.scope.id, removed: plan.summary.destroy, left });
+    Ok(Exit::Done)
+}
+
+/// Everything that still carries the cluster's id, by kind and id.
+fn leftovers(state: &CloudState) -> Vec<String> {
+    let singles = [
+        ("vpc", state.vpc.as_ref().map(|it| &it.id)),
+        ("subnet", state.subnet.as_ref().map(|it| &it.id)),
+        ("internet gateway", state.gateway.as_ref().map(|it| &it.id)),
+        ("route table", state.route_table.as_ref().map(|it| &it.id)),
+        ("key pair", state.key_pair.as_ref().map(|it| &it.id)),
+    ];
+    let singles = singles.into_iter().filter_map(|(kind, id)| id.map(|id| format!("{kind} {id}")));
+    let groups = state.groups.values().map(|group| format!("security group {} ({})", group.id, group.name));
+    let instances =
+        state.instances.iter().map(|it| format!("instance {} ({}, {})", it.id, it.node, it.state));
+    let others = state.others.iter().map(|it| format!("{} {}", it.kind, it.id));
+    let mut all: Vec<String> = singles.chain(groups).chain(instances).chain(others).collect();
+    all.sort();
+    all.dedup();
+    all
+}

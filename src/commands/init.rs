@@ -1,0 +1,29 @@
+//! `init`: a commented spec to start from.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use super::session::local;
+use crate::cli::InitArgs;
+use crate::failure::{Exit, Failure};
+use crate::spec;
+use crate::ui::Ui;
+
+/// Writes the spec, unless there is one.
+pub fn run(file: &Path, args: &InitArgs, ui: Ui) -> Result<Exit, Failure> {
+    let text = spec::template(&args.name, args.provider.into());
+    spec::parse("cluster.toml", &text)?;
+    let mut target = File::create_new(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::new(
+            "KS-INIT-EXISTS",
+            Exit::Usage,
+            format!("{} exists and was left as it is", file.display()),
+        )
+        .remedy("name another with --file"),
+        _ => local(format!("{}: {error}", file.display())),
+    })?;
+    target.write_all(text.as_bytes()).map_err(local)?;
+    ui.note(&format!("wrote {}; next: kubestrap plan", file.display()));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,44 @@
+//! `ssh`: a shell on a node, with the cluster's key and the pinned host key.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use super::session::{Session, load, local, no_cluster};
+use crate::cli::SshArgs;
+use crate::failure::{Exit, Failure};
+use crate::ports::Host;
+use crate::ui::Ui;
+
+/// Hands the terminal to `ssh`; its exit status is ours when the command ran there.
+pub async fn run(file: &Path, args: &SshArgs, _ui: Ui) -> Result<Exit, Failure> {
+    let session = Session::open(load(file)?).await?;
+    let state = session.cloud_state().await?;
+    if state.instances.is_empty() {
+        return Err(no_cluster(&session));
+    }
+    let instance = state.instances.iter().find(|instance| instance.node == args.node).ok_or_else(|| {
+        let known: Vec<&str> = state.instances.iter().map(|instance| instance.node.as_str()).collect();
+        Failure::new("KS-NO-NODE", Exit::Usage, format!("there is no node {}", args.node))
+            .remedy(format!("one of: {}", known.join(", ")))
+    })?;
+    let address = instance
+        .public_ip
+        .or(instance.private_ip)
+        .ok_or_else(|| local(format!("instance {} has no address yet", instance.id)))?;
+    let host = Host { node: args.node.clone(), address: address.into(), user: session.spec.ssh.user.clone() };
+    let argv = session.ssh.command(&host)?;
+    let status = tokio::process::Command::new(&argv[0])
+        .args(&argv[1..])
+        .args(&args.command)
+        .stdin(Stdio::inherit())
+        .status()
+        .await
+        .map_err(local)?;
+    match status.code() {
+        Some(0) => Ok(Exit::Done),
+        code => {
+            let code = code.map_or_else(|| "a signal".to_owned(), |code| format!("status {code}"));
+            Err(Failure::new("KS-SSH-COMMAND", Exit::Failed, format!("ssh {} ended with {code}", args.node)))
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The main job, end to end, on a lab of its own: real kubeadm, real Calico, real packets.
+//!
+//! One test, because its stages build on each other and the cluster takes a minute to make. Each stage says
+//! what it proves; the first that does not hold fails the test, and the lab is stopped in any case.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A kubestrap with a state folder of its own.
+struct Run {
+    home: tempfile::TempDir,
+    spec: PathBuf,
+}
+
+/// What a command did.
+struct Answer {
+    code: i32,
+    stdout: String,
+    stderr: String,
+    took: Duration,
+}
+
+impl Run {
+    fn new() -> Self {
+        let spec = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/lab.toml");
+        Self { home: tempfile::tempdir().unwrap(), spec }
+    }
+
+    fn kubestrap(&self, args: &[&str]) -> Answer {
+        let start = Instant::now();
+        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_kubestrap"))
+            .args(args)
+            .env("XDG_STATE_HOME", self.home.path())
+            .env("KUBECONFIG", self.home.path().join("user-kubeconfig"))
+            .env("KUBESTRAP_FILE", &self.spec)
+            .output()
+            .unwrap();
+        let answer = Answer {
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            took: start.elapsed(),
+        };
+        println!(
+            "e2e: {:6.1} s  exit {}  kubestrap {}",
+            answer.took.as_secs_f64(),
+            answer.code,
+            args.join(" ")
+        );
+        answer
+    }
+}
+
+impl Answer {
+    /// The answer, which must have this exit code.
+    #[track_caller]
+    fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// Stops the lab when the test ends, however it ends.
+struct Lab<'a>(&'a Run);
+
+impl Drop for Lab<'_> {
+    fn drop(&mut self) {
+        self.0.kubestrap(&["lab", "stop"]);
+    }
+}
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().unwrap();
+    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn get(url: &str) -> String {
+    let output = Command::new("curl").args(["-sS", "--max-time", "10", url]).output().unwrap();
+    assert!(output.status.success(), "curl {url}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn instance_of(status: &Value, node: &str) -> String {
+    let nodes = status["nodes"].as_array().unwrap();
+    let found = nodes.iter().find(|it| it["name"] == node).unwrap();
+    found["instance_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn e2e_the_main_job_from_one_spec_to_two_services_and_back_to_nothing() {
+    assert_eq!(
+        docker(&["ps", "-aq", "--filter", "label=kubestrap.lab"]),
+        "",
+        "a lab is running on this machine; stop it first: kubestrap lab stop"
+    );
+    let run = Run::new();
+    let lab = Lab(&run);
+    run.kubestrap(&["lab", "start"]).exits(0);
+
+    // Nothing is there, and the plan says so.
+    run.kubestrap(&["plan", "--detailed-exitcode"]).exits(2);
+    let refused = run.kubestrap(&["up"]).exits(64);
+    assert!(refused.stderr.contains("KS-CONSENT"), "{}", refused.stderr);
+
+    // Up, deploy, and the page through every node.
+    run.kubestrap(&["up", "--yes"]).exits(0);
+    let deployed = run.kubestrap(&["deploy", "-o", "json"]).exits(0).json();
+    let urls: Vec<String> = deployed["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|service| service["urls"].as_array().cloned().unwrap_or_default())
+        .map(|url| url.as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(urls.len(), 3, "the page answers through all three nodes: {deployed}");
+    for url in &urls {
+        let page = get(url);
+        for text in [
+            "Mystery books you may like",
+            "Murder on the Orient Express",
+            "The Hound of the Baskervilles",
+            "The Maltese Falcon",
+        ] {
+            assert!(page.contains(text), "{url} lacks {text:?}: {page}");
+        }
+    }
+
+    // Again: nothing to do, quickly, also when everything kept here is lost.
+    let again = run.kubestrap(&["up", "--yes"]).exits(0);
+    assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
+    assert!(again.took < Duration::from_secs(5), "a second up took {:?}", again.took);
+    let again = run.kubestrap(&["deploy", "-o", "json"]).exits(0).json();
+    assert_eq!(again["changed"], 0, "a second deploy changes nothing");
+
+    // What others build on.
+    let status = run.kubestrap(&["status", "-o", "json"]).exits(0).json();
+    assert_eq!(status["cluster"]["state"], "ready");
+    assert_eq!(status["nodes"].as_array().unwrap().len(), 3);
+    assert!(status["nodes"].as_array().unwrap().iter().all(|node| node["version"] == "v1.36.3"));
+    let hostname = run.kubestrap(&["ssh", "general-1", "--", "hostname"]).exits(0);
+    assert_eq!(hostname.stdout.trim(), "general-1");
+    assert!(run.kubestrap(&["kubeconfig"]).exits(0).stdout.contains("client-certificate-data"));
+
+    // Healthy, in under ten seconds.
+    let healthy = run.kubestrap(&["diagnose", "dns", "-o", "json"]).exits(0);
+    assert_eq!(healthy.json()["verdict"], "healthy");
+    assert!(healthy.took < Duration::from_secs(10), "a healthy diagnosis took {:?}", healthy.took);
+
+    // The incident: found, explained, mended, proven.
+    run.kubestrap(&["lab", "break", "dns"]).exits(0);
+    let faulty = run.kubestrap(&["diagnose", "dns", "-o", "json"]).exits(3).json();
+    assert_eq!(faulty["verdict"], "faulty");
+    let text = faulty["findings"].to_string();
+    assert!(text.contains("4789") && text.contains("sg-"), "the finding names VXLAN and the group: {text}");
+    assert!(text.contains("authorize-security-group-ingress"), "and the command that mends it: {text}");
+    run.kubestrap(&["diagnose", "dns", "--fix"]).exits(0);
+    assert_eq!(run.kubestrap(&["diagnose", "dns", "-o", "json"]).exits(0).json()["verdict"], "healthy");
+
+    // A node's own firewall decides nothing: flushing it opens nothing that the fabric closes.
+    run.kubestrap(&["lab", "break", "dns"]).exits(0);
+    for node in ["control-plane-1", "general-1", "general-2"] {
+        run.kubestrap(&["ssh", node, "--", "sudo nft flush ruleset"]).exits(0);
+    }
+    let status = run.kubestrap(&["status", "-o", "json"]).exits(0).json();
+    let target = status["nodes"][2]["private_ip"].as_str().unwrap().to_owned();
+    let knock = format!("timeout 3 bash -c 'exec 3<>/dev/tcp/{target}/10250'");
+    let blocked = Command::new("docker")
+        .args(["exec", &format!("kubestrap-lab-{}", instance_of(&status, "general-1")), "bash", "-c", &knock])
+        .status()
+        .unwrap();
+    assert!(!blocked.success(), "a worker reached another worker's kubelet after a flush");
+    run.kubestrap(&["lab", "repair", "dns"]).exits(0);
+
+    // The local files are a cache: without them the plan is still empty.
+    std::fs::remove_dir_all(run.home.path().join("kubestrap")).unwrap();
+    run.kubestrap(&["plan", "--detailed-exitcode"]).exits(0);
+
+    // Down leaves nothing of the cluster; the lab's end leaves nothing at all.
+    run.kubestrap(&["down", "--yes"]).exits(0);
+    run.kubestrap(&["plan", "--detailed-exitcode"]).exits(2);
+    drop(lab);
+    assert_eq!(docker(&["ps", "-aq", "--filter", "label=kubestrap.lab"]), "");
+    assert_eq!(docker(&["volume", "ls", "-q", "--filter", "label=kubestrap.lab"]), "");
+    assert_eq!(docker(&["network", "ls", "-q", "--filter", "label=kubestrap.lab"]), "");
+}
