@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -31,6 +32,8 @@ pub(super) struct Api {
     /// Ids that EC2 may not know everywhere yet.
     pub fresh: Fresh,
     endpoint: String,
+    /// Where the credentials come from, for messages.
+    origin: String,
     transmitted: Arc<AtomicUsize>,
 }
 
@@ -48,15 +51,19 @@ impl Api {
             .region(Region::new(provider.region.clone()))
             .timeout_config(timeouts)
             .retry_config(retries());
-        if let Some(profile) = &provider.profile {
-            loader = loader.profile_name(profile);
-        }
         if let Some(endpoint) = &provider.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        if let Some(credentials) = credentials {
-            loader = loader.credentials_provider(credentials);
-        }
+        // A profile that the spec names is the one that counts: the SDK's chain would take keys from
+        // the environment before it, and the instance's role when there is no such profile.
+        let (loader, origin) = match (credentials, &provider.profile) {
+            (Some(credentials), _) => (loader.credentials_provider(credentials), "given".into()),
+            (None, Some(profile)) => {
+                let only = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+                (loader.profile_name(profile).credentials_provider(only), format!("profile {profile}"))
+            }
+            (None, None) => (loader, "environment, default profile, instance role".into()),
+        };
         let shared = loader.load().await;
         let region = provider.region.clone();
         let endpoint = shared
@@ -74,6 +81,7 @@ impl Api {
             region,
             fresh: Fresh::default(),
             endpoint,
+            origin,
             transmitted,
         }
     }
@@ -98,7 +106,8 @@ impl Api {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let started = Instant::now();
-        let answer = request.await.map_err(|error| Fault::read(operation, &self.endpoint, error));
+        let answer =
+            request.await.map_err(|error| Fault::read(operation, &self.endpoint, &self.origin, error));
         let code = answer.as_ref().err().map_or("", Fault::code);
         let failed = answer.is_err();
         tracing::debug!(operation, failed, code, milliseconds = started.elapsed().as_millis(), "ec2 call");

@@ -20,6 +20,8 @@ pub(super) struct Patience {
 impl Patience {
     /// A fresh id that is not known yet: EC2 converges within seconds, at its worst within half a minute.
     pub const FRESH: Self = Self::new(30_000, 200, 2_000);
+    /// A thing that was let go of a moment ago and that EC2 still believes to be in use.
+    pub const SETTLING: Self = Self::new(6_000, 500, 2_000);
     /// A thing that is still in use: interfaces outlive their instance by seconds.
     pub const IN_USE: Self = Self::new(60_000, 500, 3_000);
 

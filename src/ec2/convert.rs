@@ -120,9 +120,12 @@ fn one(instance: &ec2::Instance, node: String) -> Instance {
             None => code.to_owned(),
         })
     });
-    let mut groups: Vec<String> =
-        instance.security_groups().iter().filter_map(|group| group.group_id().map(str::to_owned)).collect();
+    // Groups are the interfaces'; EC2 repeats those of the first on the instance.
+    let interfaces = instance.network_interfaces().iter().flat_map(|it| it.groups());
+    let groups = instance.security_groups().iter().chain(interfaces);
+    let mut groups: Vec<String> = groups.filter_map(|group| group.group_id().map(str::to_owned)).collect();
     groups.sort();
+    groups.dedup();
     Instance {
         id: instance.instance_id().unwrap_or_default().to_owned(),
         node,

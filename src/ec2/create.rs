@@ -248,7 +248,7 @@ impl Api {
                     id("DescribeKeyPairs", ours.key_pair_id)?
                 } else {
                     // Ours, of a key that is lost: no instance needs it again.
-                    let request = self.ec2.delete_key_pair().set_key_pair_id(ours.key_pair_id);
+                    let request = self.ec2.delete_key_pair().key_name(name);
                     self.call("DeleteKeyPair", request.send()).await?;
                     import().await?
                 }

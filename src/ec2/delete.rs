@@ -8,7 +8,7 @@ use super::consistency::Patience;
 use super::convert::filter;
 use super::error::{Cause, Fault};
 use super::observe::list;
-use crate::ports::Delete;
+use crate::ports::{Delete, InstanceState};
 
 impl Api {
     /// Deletes.
@@ -49,8 +49,14 @@ impl Api {
                 let call = || self.call("DeleteVpc", self.ec2.delete_vpc().vpc_id(id).send());
                 self.until_free(("vpc-id", id), call).await
             }
+            // By name: that is what every EC2 understands, and names are unique.
             Delete::KeyPair(id) => {
-                gone(self.call("DeleteKeyPair", self.ec2.delete_key_pair().key_pair_id(id).send()).await)
+                let request = self.ec2.describe_key_pairs().filters(filter("key-pair-id", [id]));
+                let found = self.call("DescribeKeyPairs", request.send()).await?;
+                for name in found.key_pairs().iter().filter_map(|it| it.key_name()) {
+                    gone(self.call("DeleteKeyPair", self.ec2.delete_key_pair().key_name(name).send()).await)?;
+                }
+                Ok(())
             }
         }
     }
@@ -63,61 +69,84 @@ impl Api {
             self.call("TerminateInstances", self.ec2.terminate_instances().set_instance_ids(Some(ids)).send())
         };
         match terminate(ids.to_vec()).await {
-            // One unknown id refuses the whole call: the others are still to go.
+            // One unknown id refuses the whole call: of the others, those that live are still to go.
             Err(fault) if fault.not_found() => {
-                let known: Vec<String> =
-                    self.instances_by_id(ids).await?.into_iter().map(|it| it.id).collect();
-                if known.is_empty() { Ok(()) } else { terminate(known).await.map(drop) }
+                let mut known = self.instances_by_id(ids).await?;
+                known.retain(|it| {
+                    !matches!(it.state, InstanceState::ShuttingDown | InstanceState::Terminated)
+                });
+                let left: Vec<String> = known.into_iter().map(|it| it.id).collect();
+                if left.is_empty() { Ok(()) } else { terminate(left).await.map(drop) }
             }
             answer => answer.map(drop),
         }
     }
 
     /// Calls until the thing is gone or the wait is over; then says who holds it.
-    async fn until_free<T, F>(&self, held: (&str, &str), call: impl FnMut() -> F) -> Result<(), Fault>
+    async fn until_free<T, F>(&self, held: (&str, &str), mut call: impl FnMut() -> F) -> Result<(), Fault>
     where
         F: Future<Output = Result<T, Fault>>,
     {
-        match gone(Patience::IN_USE.retry(Fault::in_use, call).await) {
-            Err(fault) if fault.in_use() => Err(self.with_holders(fault, held).await),
+        let mut answer = gone(Patience::SETTLING.retry(Fault::in_use, &mut call).await);
+        if answer.as_ref().is_err_and(Fault::in_use) && self.holders(held).await.fleeting {
+            answer = gone(Patience::IN_USE.retry(Fault::in_use, &mut call).await);
+        }
+        match answer {
+            Err(fault) if fault.in_use() => {
+                let holders = self.holders(held).await;
+                Err(named(fault, held.1, &holders.names))
+            }
             answer => answer,
         }
     }
 
-    /// The fault with its holders, as far as EC2 tells them.
-    async fn with_holders(&self, mut fault: Fault, (by, id): (&str, &str)) -> Fault {
-        let mut holders = Vec::new();
+    /// Who holds a thing, as far as EC2 tells.
+    async fn holders(&self, (by, id): (&str, &str)) -> Holders {
+        let mut names = Vec::new();
         if by != "route-table" {
             let request = self.ec2.describe_network_interfaces().filters(filter(by, [id]));
             let found = list!(self, "DescribeNetworkInterfaces", request).await.unwrap_or_default();
-            holders.extend(found.iter().map(interface));
+            names.extend(found.iter().map(interface));
         }
+        let interfaces = names.len();
         if by == "group-id" {
             for rules in ["ip-permission.group-id", "egress.ip-permission.group-id"] {
                 let request = self.ec2.describe_security_groups().filters(filter(rules, [id]));
                 let found = list!(self, "DescribeSecurityGroups", request).await.unwrap_or_default();
                 let others = found.iter().filter(|it| it.group_id() != Some(id));
-                holders.extend(others.map(|it| format!("a rule of {}", described(it))));
+                names.extend(others.map(|it| format!("a rule of {}", described(it))));
             }
         }
         if by == "vpc-id" {
             let request = self.ec2.describe_security_groups().filters(filter(by, [id]));
             let found = list!(self, "DescribeSecurityGroups", request).await.unwrap_or_default();
             let named = found.iter().filter(|it| it.group_name() != Some("default"));
-            holders.extend(named.map(|it| format!("security group {}", described(it))));
+            names.extend(named.map(|it| format!("security group {}", described(it))));
             let request = self.ec2.describe_subnets().filters(filter(by, [id]));
             let found = list!(self, "DescribeSubnets", request).await.unwrap_or_default();
-            holders.extend(found.iter().filter_map(|it| it.subnet_id()).map(|it| format!("subnet {it}")));
+            names.extend(found.iter().filter_map(|it| it.subnet_id()).map(|it| format!("subnet {it}")));
         }
-        holders.sort();
-        holders.dedup();
-        if let Cause::Service { message, .. } = &mut fault.cause
-            && !holders.is_empty()
-        {
-            *message = format!("{id} is held by {}", holders.join(", "));
-        }
-        fault
+        let fleeting = names.len() == interfaces;
+        names.sort();
+        names.dedup();
+        Holders { names, fleeting }
     }
+}
+
+/// Who holds a thing.
+struct Holders {
+    names: Vec<String>,
+    /// Interfaces alone, or nobody that EC2 tells of: these go by themselves, rules and subnets do not.
+    fleeting: bool,
+}
+
+fn named(mut fault: Fault, id: &str, holders: &[String]) -> Fault {
+    if let Cause::Service { message, .. } = &mut fault.cause
+        && !holders.is_empty()
+    {
+        *message = format!("{id} is held by {}", holders.join(", "));
+    }
+    fault
 }
 
 /// What is not there is gone.

@@ -46,8 +46,13 @@ impl Fault {
         Self { operation, cause: Cause::Service { code: code.into(), message: message.into() } }
     }
 
-    /// Reads the SDK's error.
-    pub fn read<E>(operation: &'static str, endpoint: &str, error: SdkError<E, HttpResponse>) -> Self
+    /// Reads the SDK's error; `endpoint` is who was called, `origin` where the credentials come from.
+    pub fn read<E>(
+        operation: &'static str,
+        endpoint: &str,
+        origin: &str,
+        error: SdkError<E, HttpResponse>,
+    ) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
@@ -63,7 +68,7 @@ impl Fault {
             SdkError::ResponseError(answer) => transport(not_ec2(answer.raw())),
             SdkError::TimeoutError(_) => transport("no answer in time".into()),
             other => match credentials(other) {
-                Some(message) => Cause::Credentials(message),
+                Some(message) => Cause::Credentials(format!("{message} ({origin})")),
                 None => transport(chain(other)),
             },
         };
@@ -193,8 +198,10 @@ fn not_ec2(response: &HttpResponse) -> String {
 fn credentials(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(current) = next {
-        if current.is::<CredentialsError>() {
-            return Some(chain(current));
+        match current.downcast_ref::<CredentialsError>() {
+            Some(CredentialsError::CredentialsNotLoaded(_)) => return Some("there are none".into()),
+            Some(error) => return Some(chain(error)),
+            None => {}
         }
         next = current.source();
     }

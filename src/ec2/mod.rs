@@ -5,7 +5,8 @@
 //! the keys of [`crate::ports::tag`], so there is no moment in which something exists and nobody
 //! knows whose it is; [`Ec2::observe`](Cloud::observe) finds all of it again by the cluster id, all
 //! pages. `DescribeTags` by that id is asked besides: it lists every kind of resource, known to this
-//! program or not, and so proves that nothing is left. Volumes and interfaces are tagged by
+//! program or not, and so proves that nothing is left; what only a tag tells of is then described by
+//! its id, since tags may outlive what they were on. Volumes and interfaces are tagged by
 //! RunInstances too.
 //!
 //! # Calls that may be made twice
@@ -27,13 +28,14 @@
 //! A fresh id may be unknown for some seconds to the next call (`Invalid*.NotFound`). For ids that
 //! this process made within two minutes that answer is asked again, for up to 30 s; for any other id
 //! it is the truth. Waits describe by filter instead of by id, which leaves unknown ids out and does
-//! not fail. Interfaces outlive their instances: `DependencyViolation` is waited out for up to 60 s and then reported
-//! with who holds the thing.
+//! not fail. Interfaces outlive their instances: a `DependencyViolation` is waited out for 6 s, for
+//! another 60 s when interfaces alone hold the thing, and then reported with who holds it.
 //!
 //! # Waiting
 //! Whoever waits for instances shares one poll that describes all ids at once, twice a second.
 
 mod api;
+mod confirm;
 mod consistency;
 mod convert;
 mod create;
@@ -76,8 +78,8 @@ pub struct Ec2 {
 
 impl Ec2 {
     /// Reads the configuration; makes no call to EC2. Credentials come from `credentials`, else from
-    /// the SDK's chain (environment, profile, SSO, instance role), where a missing one shows with the
-    /// first call.
+    /// the profile that the spec names and no other place, else from the SDK's chain (environment,
+    /// default profile, instance role). That there are none shows with the first call.
     ///
     /// # Errors
     /// A lab without an endpoint: its credentials are not for Amazon's.

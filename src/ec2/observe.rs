@@ -96,38 +96,6 @@ impl Api {
         })
     }
 
-    /// Tags outlive what they were on: of volumes, interfaces and instances that only their tags
-    /// tell of, those that the describing call does not know either are gone.
-    async fn confirm(&self, state: &mut CloudState) -> Result<(), Fault> {
-        let ids = |kind: &str| -> Vec<String> {
-            let others = state.others.iter().filter(|it| it.kind == kind).map(|it| it.id.clone());
-            let foreign = state.foreign.iter().filter(|it| it.kind == kind).map(|it| it.id.clone());
-            others.chain(foreign).collect()
-        };
-        let mut alive = BTreeSet::new();
-        let (volumes, interfaces, instances) = (ids("volume"), ids("network-interface"), ids("instance"));
-        for ids in volumes.chunks(200) {
-            let request = self.ec2.describe_volumes().filters(filter("volume-id", ids));
-            let found = list!(self, "DescribeVolumes", request).await?;
-            let lives = |volume: &ec2::Volume| volume.state() != Some(&ec2::VolumeState::Deleted);
-            alive.extend(found.into_iter().filter(lives).filter_map(|volume| volume.volume_id));
-        }
-        for ids in interfaces.chunks(200) {
-            let request = self.ec2.describe_network_interfaces().filters(filter("network-interface-id", ids));
-            let found = list!(self, "DescribeNetworkInterfaces", request).await?;
-            alive.extend(found.into_iter().filter_map(|interface| interface.network_interface_id));
-        }
-        for ids in instances.chunks(200) {
-            let found = self.instances_by_id(ids).await?;
-            let lives = |instance: &Instance| instance.state != InstanceState::Terminated;
-            alive.extend(found.into_iter().filter(lives).map(|instance| instance.id));
-        }
-        let fleeting = |kind: &str| ["volume", "network-interface", "instance"].contains(&kind);
-        state.others.retain(|it| !fleeting(&it.kind) || alive.contains(&it.id));
-        state.foreign.retain(|it| !fleeting(&it.kind) || alive.contains(&it.id));
-        Ok(())
-    }
-
     /// Instances by id; ids that EC2 does not know are left out (a filter, unlike an id parameter,
     /// does not fail for them).
     pub async fn instances_by_id(&self, ids: &[String]) -> Result<Vec<Instance>, Fault> {

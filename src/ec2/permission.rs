@@ -65,13 +65,14 @@ fn rules_of(permission: &IpPermission) -> Vec<Rule> {
     ranges.chain(groups).map(|peer| Rule { protocol, ports, peer }).collect()
 }
 
-/// The ports as EC2 wants them: TCP and UDP always have a range, ICMP type and code, others none.
+/// The ports as EC2 wants them: TCP and UDP always have a range, ICMP has type and code; of other
+/// protocols EC2 ignores them, but its imitations want them there.
 fn wire_ports(protocol: Protocol, ports: Option<PortRange>) -> (Option<i32>, Option<i32>) {
     match (protocol, ports) {
         (Protocol::Tcp | Protocol::Udp, Some(ports)) => (Some(ports.from.into()), Some(ports.to.into())),
         (Protocol::Tcp | Protocol::Udp, None) => (Some(0), Some(65_535)),
-        (Protocol::Icmp, _) => (Some(-1), Some(-1)),
-        (Protocol::All | Protocol::Number(_), _) => (None, None),
+        (Protocol::Icmp | Protocol::Number(_), _) => (Some(-1), Some(-1)),
+        (Protocol::All, _) => (None, None),
     }
 }
 
@@ -130,7 +131,7 @@ mod tests {
         };
         assert_eq!(ports(Protocol::All, None), ("-1".into(), None, None));
         assert_eq!(ports(Protocol::Icmp, None), ("icmp".into(), Some(-1), Some(-1)));
-        assert_eq!(ports(Protocol::Number(4), None), ("4".into(), None, None));
+        assert_eq!(ports(Protocol::Number(4), None), ("4".into(), Some(-1), Some(-1)));
         assert_eq!(ports(Protocol::Tcp, None), ("tcp".into(), Some(0), Some(65_535)));
         assert_eq!(ports(Protocol::Udp, Some((1, 9))), ("udp".into(), Some(1), Some(9)));
     }
