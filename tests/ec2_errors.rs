@@ -75,9 +75,7 @@ async fn two_pages(body: String) -> String {
     let value = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let action = value("Action").unwrap_or_default();
     let page = match (action, value("Filter.1.Value.1"), value("NextToken")) {
-        ("DescribeTags", Some("kubestrap:cluster-id"), None) => {
-            tag("tgw-1") + "<nextToken>more</nextToken>"
-        }
+        ("DescribeTags", Some("kubestrap:cluster-id"), None) => tag("tgw-1") + "<nextToken>more</nextToken>",
         ("DescribeTags", Some("kubestrap:cluster-id"), Some("more")) => tag("tgw-2"),
         _ => String::new(),
     };

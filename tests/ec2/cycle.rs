@@ -147,7 +147,7 @@ async fn rules(cloud: &Ec2, net: &Network) {
     cloud.set_rules(&net.nodes, Direction::Ingress, &nodes, &[]).await.unwrap();
     let state = cloud.observe(&scope()).await.unwrap();
     assert_eq!(state.groups["control-plane"].ingress, wanted);
-    assert_eq!(state.groups["control-plane"].egress, [everything.clone()]);
+    assert_eq!(state.groups["control-plane"].egress, std::slice::from_ref(&everything));
     assert_eq!(state.groups["nodes"].ingress.len(), 2);
 
     let narrow = [rule(Protocol::Tcp, Some(443), "0.0.0.0/0")];
@@ -184,7 +184,7 @@ async fn instances(cloud: &Ec2, endpoint: &str, net: &Network, image: &str) -> V
     assert_eq!(names(&state.instances), ["control-plane-1", "general-1", "general-3"]);
     let phases: Vec<NodePhase> = state.instances.iter().map(|it| it.phase).collect();
     assert_eq!(phases, [NodePhase::Launched, NodePhase::Joined, NodePhase::Joined]);
-    assert_eq!(state.instances[1].groups, [net.nodes.clone()]);
+    assert_eq!(state.instances[1].groups, std::slice::from_ref(&net.nodes));
     assert_eq!(state.others, [], "volumes and interfaces of living instances are theirs");
     cloud.console(&all[0]).await.unwrap();
     as_asked_for(endpoint, &all).await;
