@@ -181,13 +181,14 @@ set -uo pipefail
 exec 8>/run/kubestrap/pull.lock
 flock 8
 log=$(mktemp -d /run/kubestrap/pull.XXXXXX)
-declare -A image
+declare -A image output
 number=0
 for reference in "$@"; do
   [ -z "$(ctr --namespace k8s.io images list --quiet "name==$reference")" ] || continue
   number=$((number + 1))
   ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d "$reference" >"$log/$number" 2>&1 8>&- &
   image[$!]=$reference
+  output[$!]=$log/$number
 done
 failed=0
 left=$number
@@ -199,10 +200,9 @@ while [ "$left" -gt 0 ]; do
     echo "::progress images: $((number - left)) of $number"
   else
     failed=1
-    echo "error: cannot pull ${image[$pid]}:"
+    echo "error: cannot pull ${image[$pid]}: $(tail -n 1 "${output[$pid]}")"
   fi
 done
-[ "$failed" -eq 0 ] || tail -qn 2 "$log"/*
 rm -rf "$log"
 exit "$failed"
 PULL
