@@ -72,9 +72,7 @@ async fn the_real_calico_manifest_applies_and_applying_again_changes_nothing() {
     let upstream = std::fs::read_to_string(server.bundle().join("calico.yaml")).unwrap();
     let calico = configure_calico(&upstream, "192.168.0.0/16".parse().unwrap()).unwrap();
     assert_eq!(configure_calico(&calico, "192.168.0.0/16".parse().unwrap()).unwrap(), calico);
-    let start = Instant::now();
     cluster.apply(&calico).await.unwrap();
-    println!("applied in {:.2} s", start.elapsed().as_secs_f64());
     let drift = cluster.drift(&calico).await.unwrap();
     assert_eq!(drift, []);
     cluster.apply(&calico).await.unwrap();

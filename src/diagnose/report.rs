@@ -100,7 +100,7 @@ impl Finding {
     }
 
     /// The same as a warning.
-    pub(super) fn as_warning(mut self) -> Self {
+    pub(super) fn into_warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }

@@ -89,10 +89,10 @@ impl Kubeconfigs {
     pub fn forget(&self, cluster: &str) -> Result<(), ClusterError> {
         if self.users.exists() {
             let _lock = Lock::take(&self.users)?;
-            if let Some(mut users) = read(&self.users)? {
-                if remove(&mut users, &context_name(cluster)) {
-                    write(&self.users, &yaml::render(&users))?;
-                }
+            if let Some(mut users) = read(&self.users)?
+                && remove(&mut users, &context_name(cluster))
+            {
+                write(&self.users, &yaml::render(&users))?;
             }
         }
         match fs::remove_file(&self.own) {

@@ -4,6 +4,7 @@
 //! until things are so, `probe` looks names up from a pod on every node, `observe` gathers what the
 //! diagnosis judges. Pure parts: [`configure_calico`], [`objects()`], [`Kubeconfigs`]' merging.
 
+mod answers;
 mod apply;
 mod calico;
 mod check;

@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use super::KubeCluster;
+use super::answers::Server;
 use super::error::innermost;
 use super::obstacles::{excerpt, pod_obstacle};
-use super::probe::Server;
 use super::status::node_status;
 use crate::diagnose::{
     ApiState, ClusterEvidence, NodeEvidence, PodEvidence, ProbeEvidence, ProbeOutcome, ServiceEvidence,

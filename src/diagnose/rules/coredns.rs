@@ -95,7 +95,7 @@ fn deployment(cluster: &ClusterEvidence) -> Option<Finding> {
     let finding = Finding::error(code, DEPLOYMENT, cause).seen(evidence).mended_by(command);
     // One pod that is just starting while another answers is no fault.
     let starting = !corefile && troubled.iter().all(|pod| pod.reason.as_deref().is_none_or(is_starting));
-    Some(if ready > 0 && starting { finding.as_warning() } else { finding })
+    Some(if ready > 0 && starting { finding.into_warning() } else { finding })
 }
 
 fn is_starting(reason: &str) -> bool {

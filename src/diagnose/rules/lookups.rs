@@ -99,17 +99,17 @@ fn pattern(
         }
     }
     let silent: BTreeSet<&Target> = lost_to_pods.iter().map(|lookup| &lookup.target).collect();
-    for target in &silent {
-        let asked: Vec<&&Lookup> = to_pods.iter().filter(|lookup| lookup.target == **target).collect();
-        let elsewhere = to_pods.iter().any(|lookup| lookup.target != **target && lookup.answered());
-        let on_its_node = asked.iter().any(|lookup| lookup.same_node() == Some(true));
-        if silent.len() == 1 && elsewhere && on_its_node && asked.iter().all(|lookup| !lookup.answered()) {
-            if let Target::Pod { name, node } = target {
-                let cause =
-                    format!("{name} on {node} answers nobody, not even on its own node; the others answer");
-                return finding("KS-DNS-COREDNS-SILENT", format!("pod kube-system/{name}"), cause)
-                    .mended_by(format!("kubectl -n kube-system delete pod {name}"));
-            }
+    if let [Target::Pod { name, node }] = Vec::from_iter(silent).as_slice() {
+        let (asked, others): (Vec<&Lookup>, Vec<&Lookup>) = to_pods
+            .iter()
+            .partition(|lookup| matches!(&lookup.target, Target::Pod { name: of, .. } if of == name));
+        let nobody = asked.iter().all(|lookup| !lookup.answered());
+        let not_even_beside_it = asked.iter().any(|lookup| lookup.same_node() == Some(true));
+        if nobody && not_even_beside_it && others.iter().any(|lookup| lookup.answered()) {
+            let cause =
+                format!("{name} on {node} answers nobody, not even on its own node; the others answer");
+            return finding("KS-DNS-COREDNS-SILENT", format!("pod kube-system/{name}"), cause)
+                .mended_by(format!("kubectl -n kube-system delete pod {name}"));
         }
     }
     let same_node_answered =

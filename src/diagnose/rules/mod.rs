@@ -77,10 +77,10 @@ fn api(evidence: &Evidence, stopped: &mut [Stopped], causes: &[Finding], symptom
             return;
         }
         if causes.iter().any(|finding| finding.code == nodes::INSTANCE) {
-            return symptoms.push(Finding::error(code, "API server", cause).as_warning().seen([line]));
+            return symptoms.push(Finding::error(code, "API server", cause).into_warning().seen([line]));
         }
     }
-    let mut finding = Finding::error(code, "API server", cause).as_warning().seen([line]);
+    let mut finding = Finding::error(code, "API server", cause).into_warning().seen([line]);
     if unreachable {
         finding.evidence.push(
             "the security groups admit the spec's admin_cidrs to it: either this machine's address is not in them, \

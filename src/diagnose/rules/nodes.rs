@@ -75,7 +75,7 @@ pub(super) fn judge(
             continue;
         }
         let pod = probe.pod.as_deref().unwrap_or_default();
-        let finding = Finding::error(code, format!("node {}", probe.node), cause).as_warning().seen([line]);
+        let finding = Finding::error(code, format!("node {}", probe.node), cause).into_warning().seen([line]);
         symptoms
             .push(finding.mended_by(format!("kubectl -n kubestrap-system describe pod {pod}").trim_end()));
     }
