@@ -150,7 +150,7 @@ impl Session {
             remote: self.ssh.clone(),
             local: Arc::new(self.keeper()),
             public_key: self.ssh.public_key(),
-            token: BootstrapToken::generate(&mut rand::rng()),
+            token: BootstrapToken::generate(rand::random),
             facts: Facts::observed(state),
             cluster: Mutex::default(),
         }

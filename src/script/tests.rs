@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
@@ -64,8 +64,13 @@ fn upstream_spec() -> Spec {
     Spec { sources: Sources::default(), ..local_spec() }
 }
 
+fn token_of(seed: u64) -> BootstrapToken {
+    let mut random = StdRng::seed_from_u64(seed);
+    BootstrapToken::generate(|| random.next_u32())
+}
+
 fn token() -> BootstrapToken {
-    BootstrapToken::generate(&mut StdRng::seed_from_u64(7))
+    token_of(7)
 }
 
 fn initialise_of(spec: &Spec) -> Script {
@@ -175,7 +180,7 @@ fn without_addresses_kubeadm_picks_them() {
 #[test]
 fn tokens_have_kubeadms_form_and_do_not_show_in_debug_output() {
     for seed in 0..200 {
-        let token = BootstrapToken::generate(&mut StdRng::seed_from_u64(seed));
+        let token = token_of(seed);
         let whole = token.expose();
         let (id, secret) = whole.split_once('.').unwrap();
         assert_eq!((id.len(), secret.len(), id), (6, 16, token.id.as_str()));

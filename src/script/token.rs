@@ -16,9 +16,9 @@ impl BootstrapToken {
     /// How long a token can be used unless it is deleted before: the joins take minutes.
     pub const LIFETIME: &'static str = "30m0s";
 
-    /// A new token from the given source of randomness.
-    pub fn generate(random: &mut impl rand::Rng) -> Self {
-        let mut characters = |count| -> String { (0..count).map(|_| character(random)).collect() };
+    /// A new token from a source of random numbers fit for secrets, which is the caller's to choose.
+    pub fn generate(mut random: impl FnMut() -> u32) -> Self {
+        let mut characters = |count| -> String { (0..count).map(|_| character(&mut random)).collect() };
         Self { id: characters(6), secret: SecretString::from(characters(16)) }
     }
 
@@ -29,11 +29,11 @@ impl BootstrapToken {
 }
 
 /// One of `a`-`z`, `0`-`9`, each as likely as the others.
-fn character(random: &mut impl rand::Rng) -> char {
+fn character(random: &mut impl FnMut() -> u32) -> char {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     loop {
         // Six bits; the values past the alphabet would favour its start, so they are drawn again.
-        let index = (random.next_u32() >> 26) as usize;
+        let index = (random() >> 26) as usize;
         if let Some(character) = ALPHABET.get(index) {
             return char::from(*character);
         }
