@@ -17,28 +17,41 @@ pub use catalogue::explain;
 #[serde(into = "u8")]
 pub enum Exit {
     /// Done.
-    Done = 0,
+    Done,
     /// Failed.
-    Failed = 1,
+    Failed,
     /// `plan --detailed-exitcode`: there are changes.
-    Changes = 2,
+    Changes,
     /// `diagnose` found a fault.
-    Faulty = 3,
+    Faulty,
     /// Credentials are missing, expired or refused.
-    Credentials = 4,
+    Credentials,
     /// Another run holds the cluster's lock.
-    Locked = 5,
+    Locked,
     /// Partly done: run it again.
-    Partial = 6,
+    Partial,
     /// Wrong usage or spec; nothing was touched.
-    Usage = 64,
+    Usage,
     /// Interrupted.
-    Interrupted = 130,
+    Interrupted,
+    /// The status of a command that was run on a node: `ssh NODE -- COMMAND`.
+    Command(u8),
 }
 
 impl From<Exit> for u8 {
     fn from(exit: Exit) -> u8 {
-        exit as u8
+        match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Changes => 2,
+            Exit::Faulty => 3,
+            Exit::Credentials => 4,
+            Exit::Locked => 5,
+            Exit::Partial => 6,
+            Exit::Usage => 64,
+            Exit::Interrupted => 130,
+            Exit::Command(status) => status,
+        }
     }
 }
 

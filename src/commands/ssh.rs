@@ -9,7 +9,7 @@ use crate::failure::{Exit, Failure};
 use crate::ports::Host;
 use crate::ui::Ui;
 
-/// Hands the terminal to `ssh`; its exit status is ours when the command ran there.
+/// Hands the terminal to `ssh`; its exit status becomes ours.
 pub async fn run(file: &Path, args: &SshArgs, _ui: Ui) -> Result<Exit, Failure> {
     let session = Session::open(load(file)?).await?;
     let state = session.cloud_state().await?;
@@ -34,11 +34,7 @@ pub async fn run(file: &Path, args: &SshArgs, _ui: Ui) -> Result<Exit, Failure> 
         .status()
         .await
         .map_err(local)?;
-    match status.code() {
-        Some(0) => Ok(Exit::Done),
-        code => {
-            let code = code.map_or_else(|| "a signal".to_owned(), |code| format!("status {code}"));
-            Err(Failure::new("KS-SSH-COMMAND", Exit::Failed, format!("ssh {} ended with {code}", args.node)))
-        }
-    }
+    // A command that a signal ended has no status; 255 is what ssh itself says of trouble.
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(255);
+    Ok(if code == 0 { Exit::Done } else { Exit::Command(code) })
 }

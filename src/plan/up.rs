@@ -83,8 +83,12 @@ impl Draft<'_> {
         }
         let name = format!("kubestrap-{}", self.observed.scope.id);
         match &cloud.key_pair {
-            Some(pair) => self.keep("key pair", &pair.id),
-            None => {
+            // A key that was made anew here replaces the one in the cloud, for the nodes to come.
+            Some(pair) if pair.public_key.as_ref().is_none_or(|key| *key == self.observed.public_key) => {
+                self.keep("key pair", &pair.id);
+            }
+            _ if self.complete() => {}
+            _ => {
                 let resource = format!("key pair {name}");
                 self.create("key-pair", &[], Action::ImportKeyPair { name }, resource);
             }
@@ -310,6 +314,11 @@ impl Draft<'_> {
             "cluster",
             "nodes Ready, Calico healthy, DNS answers from every node",
         );
+    }
+
+    /// Whether every node has its instance, so that no launch will need the key pair.
+    fn complete(&self) -> bool {
+        self.spec.nodes().all(|(node, _)| self.instance(&node).is_some())
     }
 
     fn instance(&self, node: &str) -> Option<&Instance> {

@@ -1,5 +1,6 @@
 //! kubeadm's configuration files (kubeadm.k8s.io/v1beta4) as typed data.
 
+use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{BootstrapToken, Initialise, Join};
@@ -89,6 +90,9 @@ pub(super) struct KubeletConfiguration {
     api_version: &'static str,
     kind: &'static str,
     cgroup_driver: &'static str,
+    /// Absolute, because the defaults are shares of the disk: on a large disk that others fill too
+    /// (a laptop's, under the lab) a share is reached with hundreds of gigabytes to spare.
+    eviction_hard: BTreeMap<&'static str, &'static str>,
 }
 
 /// `KubeProxyConfiguration`. What depends on the machine is added on the node.
@@ -168,6 +172,13 @@ pub(super) fn kubelet_configuration() -> KubeletConfiguration {
         api_version: "kubelet.config.k8s.io/v1beta1",
         kind: "KubeletConfiguration",
         cgroup_driver: "systemd",
+        eviction_hard: [
+            ("imagefs.available", "2Gi"),
+            ("memory.available", "100Mi"),
+            ("nodefs.available", "2Gi"),
+            ("nodefs.inodesFree", "5%"),
+        ]
+        .into(),
     }
 }
 

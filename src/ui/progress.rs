@@ -18,10 +18,20 @@ pub async fn json(mut events: UnboundedReceiver<Event>) {
     }
 }
 
+/// In a log, a step is heard of at most this often between its start and its end.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// One plain line an event, with the seconds since the start.
 pub async fn plain(mut events: UnboundedReceiver<Event>) {
     let start = Instant::now();
+    let mut told: BTreeMap<String, Instant> = BTreeMap::new();
     while let Some(event) = events.recv().await {
+        if event.state == EventState::Progress {
+            let last = told.insert(event.step.clone(), Instant::now());
+            if last.is_some_and(|last| last.elapsed() < QUIET) {
+                continue;
+            }
+        }
         let seconds = start.elapsed().as_secs_f64();
         let word = match event.state {
             EventState::Started => "start",
