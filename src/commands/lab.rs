@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::session::{Session, load, local, no_cluster};
 use crate::cli::{LabCommand, LabStart, Scenario};
 use crate::failure::{Exit, Failure};
-use crate::lab::host::{self, StartOptions, Status, Verdict};
+use crate::lab::host::{self, HostError, StartOptions, Status, Verdict};
 use crate::lab::serve;
 use crate::network::{self, Direction, Peer, Rule};
 use crate::ports::Cloud;
@@ -15,6 +15,12 @@ use crate::ui::{Ui, labelled, table};
 
 /// Region of a lab that is started without a spec at hand.
 const REGION: &str = "ap-northeast-1";
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        Failure::new(error.code(), Exit::Failed, error.to_string()).remedy(error.remedy())
+    }
+}
 
 /// Runs a command of the lab.
 pub async fn run(command: LabCommand, file: &Path, ui: Ui) -> Result<Exit, Failure> {

@@ -4,7 +4,6 @@ use super::{Exit, Failure};
 use crate::engine::{RunError, StepError};
 use crate::image;
 use crate::kube::CheckFailure;
-use crate::lab::host::HostError;
 use crate::plan::PlanError;
 use crate::ports::{CloudError, ClusterError, RemoteError};
 use crate::spec::SpecErrors;
@@ -172,12 +171,6 @@ impl From<CheckFailure> for Failure {
         let mut failure = Failure::new("KS-CHECK", Exit::Failed, error.to_string());
         failure.evidence = error.evidence;
         failure.remedy("kubestrap diagnose dns")
-    }
-}
-
-impl From<HostError> for Failure {
-    fn from(error: HostError) -> Self {
-        Failure::new(error.code(), Exit::Failed, error.to_string()).remedy(error.remedy())
     }
 }
 

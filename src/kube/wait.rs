@@ -123,9 +123,10 @@ impl KubeCluster {
                     let _ =
                         progress.send(format!("{name}: {}/{} available", rollout.available, rollout.wanted));
                 }
-                let over = rollout.done || rollout.stuck.is_some();
+                // A deadline that passed earlier is evidence and no verdict: the cause may just have been mended.
+                let done = rollout.done;
                 last = Some(rollout);
-                if over {
+                if done {
                     return;
                 }
             }
