@@ -1,7 +1,7 @@
 //! kubeadm's configuration files (kubeadm.k8s.io/v1beta4) as typed data.
 
-use std::collections::BTreeMap;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 use super::{BootstrapToken, Initialise, Join};
 use crate::spec::Spec;
