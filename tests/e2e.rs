@@ -3,6 +3,9 @@
 //! One test, because its stages build on each other and the cluster takes a minute to make. Each stage says
 //! what it proves; the first that does not hold fails the test, and the lab is stopped in any case.
 
+// What it prints is the record of the run.
+#![allow(clippy::print_stdout)]
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};

@@ -152,13 +152,12 @@ fn a_machine_that_powers_off_stops_and_one_that_cannot_start_says_why() {
 fn reports_about_unknown_machines_change_nothing() {
     let mut lab = Lab::new();
     let before = lab.world.desired();
-    for machine in ["i-0123456789abcdef0".to_owned()] {
-        lab.report(Report::Started { machine: machine.clone() });
-        lab.report(Report::Stopped { machine: machine.clone() });
-        lab.report(Report::Gone { machine: machine.clone() });
-        lab.report(Report::Console { machine: machine.clone(), text: "x".into() });
-        lab.report(Report::Failed { machine, reason: "x".into() });
-    }
+    let machine = "i-0123456789abcdef0".to_owned();
+    lab.report(Report::Started { machine: machine.clone() });
+    lab.report(Report::Stopped { machine: machine.clone() });
+    lab.report(Report::Gone { machine: machine.clone() });
+    lab.report(Report::Console { machine: machine.clone(), text: "x".into() });
+    lab.report(Report::Failed { machine, reason: "x".into() });
     assert_eq!(lab.world.desired(), before);
     assert_eq!(lab.world.next_event_at(), None);
 }
