@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -18,7 +19,7 @@ use crate::plan::{Observed, Plan};
 use crate::ports::{Cloud, CloudState, Cluster, ClusterError, Host, Remote, Scope};
 use crate::script::BootstrapToken;
 use crate::spec::{self, ImageSource, ProviderKind, Spec};
-use crate::ssh::Ssh;
+use crate::ssh::{Settings, Ssh};
 
 /// An open cluster: nothing is changed by opening it.
 pub struct Session {
@@ -66,7 +67,8 @@ impl Session {
         let scope =
             Scope { id: format!("{}-{}", spec.name, &hex::encode(digest)[..8]), name: spec.name.clone() };
         let files = LocalFiles::open(&scope.id).map_err(local)?;
-        let ssh = Ssh::new(files.dir())?;
+        let patience = Duration::from_secs(spec.ssh.timeout_seconds.into());
+        let ssh = Ssh::with(files.dir(), Settings { patience, ..Settings::default() })?;
         Ok(Self { spec, scope, cloud: Arc::new(cloud), ssh: Arc::new(ssh), files })
     }
 

@@ -39,7 +39,7 @@ fn reference() -> Spec {
         calico: Calico { version: "3.31.0".into(), encapsulation: Encapsulation::Vxlan },
         control_plane: pool("control-plane", Role::ControlPlane, 1),
         workers: vec![pool("general", Role::Worker, 2)],
-        ssh: Ssh { user: "admin".into() },
+        ssh: Ssh { user: "admin".into(), timeout_seconds: 180 },
         sources: Sources::default(),
         services: Vec::new(),
     }

@@ -45,7 +45,7 @@ fn local_spec() -> Spec {
         calico: Calico { version: "3.31.0".into(), encapsulation: Encapsulation::Vxlan },
         control_plane: pool("control-plane", Role::ControlPlane, 1),
         workers: vec![pool("general", Role::Worker, 2)],
-        ssh: Ssh { user: "admin".into() },
+        ssh: Ssh { user: "admin".into(), timeout_seconds: 180 },
         sources: Sources {
             packages: Some("http://198.18.0.2:8080/apt/".into()),
             runtime: None,

@@ -24,6 +24,8 @@ pub(super) const POOL: &str = "general";
 pub(super) const REPLICAS: u16 = 2;
 /// Debian's AMIs log in as `admin`.
 pub(super) const SSH_USER: &str = "admin";
+/// Seconds that a node may take until its sshd lets us in: a cloud image boots in 20 to 60.
+pub(super) const SSH_TIMEOUT_SECONDS: u16 = 180;
 /// Debian 13's public parameter (<https://wiki.debian.org/Cloud/AmazonEC2Image/Trixie>).
 pub(super) const IMAGE_PARAMETER: &str = "/aws/service/debian/release/13/latest/{arch}";
 

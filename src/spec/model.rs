@@ -157,6 +157,8 @@ pub enum Role {
 pub struct Ssh {
     /// Login name of the image's default user.
     pub user: String,
+    /// How long a node may take from running until its sshd lets us in, seconds.
+    pub timeout_seconds: u16,
 }
 
 /// Where packages, images and manifests come from. `None` is the upstream location.

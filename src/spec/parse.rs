@@ -87,7 +87,7 @@ pub(super) struct Draft {
     pub calico: Calico,
     pub control_plane: PoolDraft,
     pub workers: Vec<PoolDraft>,
-    pub ssh_user: String,
+    pub ssh: Ssh,
     pub sources: Sources,
     pub services: Vec<service::ServiceDraft>,
 }
@@ -148,7 +148,7 @@ impl Draft {
             calico: sections::calico(root.table(mistakes, "calico"), mistakes),
             control_plane: sections::control_plane(root.table(mistakes, "control_plane"), mistakes),
             workers: sections::workers(root, mistakes),
-            ssh_user: sections::ssh(root.table(mistakes, "ssh"), mistakes),
+            ssh: sections::ssh(root.table(mistakes, "ssh"), mistakes),
             sources: sections::sources(root.table(mistakes, "sources"), mistakes),
             services: service::services(root, mistakes),
             provider,
@@ -184,7 +184,7 @@ impl Draft {
             calico: self.calico,
             control_plane: self.control_plane.into_pool(Role::ControlPlane),
             workers: self.workers.into_iter().map(|pool| pool.into_pool(Role::Worker)).collect(),
-            ssh: Ssh { user: self.ssh_user },
+            ssh: self.ssh,
             sources: self.sources,
             services: self.services.into_iter().map(service::ServiceDraft::into_service).collect(),
         }

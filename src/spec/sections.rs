@@ -230,7 +230,7 @@ fn pool(
     PoolDraft { path: path.trim_end_matches('.').to_owned(), name, count, instance_type, disk_gib }
 }
 
-pub(super) fn ssh(mut table: Table<'_, '_>, mistakes: &mut Mistakes<'_>) -> String {
+pub(super) fn ssh(mut table: Table<'_, '_>, mistakes: &mut Mistakes<'_>) -> Ssh {
     let user = table.text(mistakes, "user", "\"admin\"").then(mistakes, |path, text| {
         let good = text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
             && text.len() <= 32
@@ -242,8 +242,12 @@ pub(super) fn ssh(mut table: Table<'_, '_>, mistakes: &mut Mistakes<'_>) -> Stri
         let remedy = "write \"admin\" for Debian's images, \"ubuntu\" for Ubuntu's";
         Err(Mistake::new(codes::VALUE, message, remedy))
     });
+    let timeout = table.number(mistakes, "timeout_seconds", 5..=3600, codes::COUNT, "180");
     table.finish(mistakes);
-    user.or(defaults::SSH_USER.into()).value
+    Ssh {
+        user: user.or(defaults::SSH_USER.into()).value,
+        timeout_seconds: timeout.or(defaults::SSH_TIMEOUT_SECONDS).value,
+    }
 }
 
 pub(super) fn sources(mut table: Table<'_, '_>, mistakes: &mut Mistakes<'_>) -> Sources {

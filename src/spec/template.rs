@@ -5,11 +5,11 @@ use super::ProviderKind;
 /// A commented spec of the reference deployment that [`parse`](super::parse()) accepts, if `name` is a
 /// valid cluster name. For AWS the admin range is a documentation address that its user must replace.
 pub fn template(name: &str, kind: ProviderKind) -> String {
-    let (provider, admin) = match kind {
-        ProviderKind::Lab => (LAB, LAB_ADMIN),
-        ProviderKind::Aws => (AWS, AWS_ADMIN),
+    let (provider, admin, sources) = match kind {
+        ProviderKind::Lab => (LAB, LAB_ADMIN, LAB_SOURCES),
+        ProviderKind::Aws => (AWS, AWS_ADMIN, ""),
     };
-    format!("{}\n{provider}\n{admin}{REST}", HEAD.replace("{name}", name))
+    format!("{}\n{provider}\n{admin}{REST}{sources}{SERVICES}", HEAD.replace("{name}", name))
 }
 
 const HEAD: &str = r#"# A Kubernetes cluster, as kubestrap makes it. `kubestrap validate` checks this file,
@@ -56,7 +56,23 @@ name = "general"
 count = 2
 instance_type = "t3.medium"         # t4g.medium for arm64
 # disk_gib = 20
+"#;
 
+const LAB_SOURCES: &str = r#"
+# The lab's instances reach no internet: packages and images come from its bundle.
+[sources]
+packages = "http://198.18.0.2:8080/apt"
+calico_manifest = "http://198.18.0.2:8080/calico.yaml"
+# What kubeadm finds in a container and would not find on a machine.
+ignore_preflight = ["SystemVerification", "Swap", "FileContent--proc-sys-net-bridge-bridge-nf-call-iptables"]
+
+[sources.mirrors]
+"registry.k8s.io" = "http://198.18.0.2:5000"
+"quay.io" = "http://198.18.0.2:5000"
+"docker.io" = "http://198.18.0.2:5000"
+"#;
+
+const SERVICES: &str = r#"
 [[services]]
 name = "recommendations"
 source = "services/recommendations"

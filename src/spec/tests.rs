@@ -88,7 +88,8 @@ fn the_smallest_specs_mean_the_reference_deployment() {
         }
       ],
       "ssh": {
-        "user": "admin"
+        "user": "admin",
+        "timeout_seconds": 180
       },
       "sources": {
         "packages": null,
@@ -112,10 +113,7 @@ fn the_starter_specs_parse_and_are_the_examples_in_meaning() {
     for (kind, example) in [(ProviderKind::Lab, LAB), (ProviderKind::Aws, AWS)] {
         let text = template("books", kind);
         assert_eq!(mistakes(&text), "no mistakes");
-        let mut example = parse("example", example).unwrap();
-        // A starter knows no bundle.
-        example.sources = Sources::default();
-        assert_eq!(parse("starter", &text).unwrap(), example);
+        assert_eq!(parse("starter", &text).unwrap(), parse("example", example).unwrap());
     }
 }
 
@@ -188,7 +186,7 @@ fn all_mistakes_of_a_file_are_told_in_one_run() {
     cluster.toml:45:8: `ssh.user` is "Admin", which is no login name [KS-SPEC-VALUE]
       write "admin" for Debian's images, "ubuntu" for Ubuntu's
     cluster.toml:46:1: unknown key `key` in `ssh` [KS-SPEC-UNKNOWN-KEY]
-      `ssh` has user
+      `ssh` has user, timeout_seconds
     cluster.toml:49:12: `sources.packages` is "ftp://example.com/apt", which is no http or https URL [KS-SPEC-URL]
       write for example "http://198.18.0.2:8080/apt"
     cluster.toml:50:13: `sources.mirrors.https://quay.io`: "https://quay.io" is no registry host [KS-SPEC-URL]
