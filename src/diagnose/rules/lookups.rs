@@ -85,7 +85,10 @@ fn pattern(
     if lost_to_pods.is_empty() {
         return service_only(unanswered, finding, service);
     }
-    for (transport, other) in [(Transport::Udp, Transport::Tcp), (Transport::Tcp, Transport::Udp)] {
+    for (transport, other, code) in [
+        (Transport::Udp, Transport::Tcp, "KS-DNS-UDP-ONLY"),
+        (Transport::Tcp, Transport::Udp, "KS-DNS-TCP-ONLY"),
+    ] {
         let lost: Vec<&&Lookup> = to_pods.iter().filter(|lookup| !lookup.answered()).collect();
         let of_other: Vec<&&Lookup> = to_pods.iter().filter(|lookup| lookup.transport == other).collect();
         let all_of_one = lost.iter().all(|lookup| lookup.transport == transport);
@@ -94,8 +97,7 @@ fn pattern(
                 "{transport} port 53 of CoreDNS is not answered, {other} is: a network policy or a firewall \
                                  on the nodes stops it"
             );
-            return finding(&format!("KS-DNS-{transport}-ONLY"), coredns, cause)
-                .mended_by("kubectl get networkpolicies -A");
+            return finding(code, coredns, cause).mended_by("kubectl get networkpolicies -A");
         }
     }
     let silent: BTreeSet<&Target> = lost_to_pods.iter().map(|lookup| &lookup.target).collect();

@@ -96,9 +96,10 @@ fn checks(evidence: &Evidence, findings: &[Finding]) -> Vec<Check> {
     let cluster = &evidence.cluster;
     let mut checks = vec![api_check(evidence)];
     let asked = matches!(cluster.api, ApiState::Answers);
-    let failed = |codes: &[&str]| {
+    let failed = |families: &[&str]| {
         findings.iter().any(|finding| {
-            finding.severity == Severity::Error && codes.iter().any(|code| finding.code.starts_with(code))
+            finding.severity == Severity::Error
+                && families.iter().any(|family| finding.code.starts_with(family))
         })
     };
     let mut check = |name: &str, state: CheckState, evidence: Vec<String>| {
@@ -106,9 +107,9 @@ fn checks(evidence: &Evidence, findings: &[Finding]) -> Vec<Check> {
     };
     let not_asked = || vec!["the API server cannot be asked".to_owned()];
     if asked {
-        let state = if failed(&["KS-DNS-COREDNS"]) { CheckState::Failed } else { CheckState::Passed };
+        let state = if failed(&["KS-DNS-COREDNS-"]) { CheckState::Failed } else { CheckState::Passed };
         check("CoreDNS pods run and are ready", state, coredns::pod_lines(cluster));
-        let state = if failed(&["KS-DNS-SERVICE-A", "KS-DNS-SERVICE-P", "KS-DNS-ENDPOINTS"])
+        let state = if failed(&["KS-DNS-SERVICE-", "KS-DNS-ENDPOINTS-"])
             || cluster.kube_dns.as_ref().is_none_or(|service| service.ready.is_empty())
         {
             CheckState::Failed
