@@ -11,7 +11,7 @@ KUBESTRAP        := $(CARGO_TARGET_DIR)/release/kubestrap
 SHELL            := /bin/bash
 .SHELLFLAGS      := -euo pipefail -c
 
-.PHONY: help up down test lint unit e2e build bundle setup setup-test bench clean-lab
+.PHONY: help up down test lint unit e2e build bundle setup setup-test bench
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1	/' | expand -t 20
@@ -21,7 +21,7 @@ up: build bundle ## a three-node cluster with both services, on this machine
 	$(KUBESTRAP) deploy
 
 down: build ## remove the cluster and the lab
-	$(KUBESTRAP) down --yes
+	@if $(KUBESTRAP) lab status -o json | grep -q '"running"'; then $(KUBESTRAP) down --yes; fi
 	$(KUBESTRAP) lab stop
 
 test: setup-test bundle lint unit e2e ## everything: lints, unit, golden, protocol, packets, end to end
@@ -44,7 +44,7 @@ unit: setup-test bundle
 e2e: setup-test bundle
 	cargo test -p kubestrap --locked --test e2e -- --nocapture
 
-bench: build bundle ## kubestrap against a plain shell script doing the same steps in order
+bench: setup-test build bundle ## kubestrap against a plain shell script doing the same steps in order
 	tests/bench/up.sh $(KUBESTRAP)
 
 build: setup

@@ -209,11 +209,12 @@ pub struct LabStart {
     pub internet: bool,
 }
 
-impl Default for LabStart {
+impl LabStart {
     /// What `lab start` without options means, the environment included.
-    fn default() -> Self {
-        let matches = Self::augment_args(clap::Command::new("start")).get_matches_from(["start"]);
-        Self::from_arg_matches(&matches).expect("every option has a default")
+    pub fn from_environment() -> Result<Self, clap::Error> {
+        let matches =
+            Self::augment_args(clap::Command::new("lab start")).try_get_matches_from(["lab start"])?;
+        Self::from_arg_matches(&matches)
     }
 }
 

@@ -26,8 +26,10 @@ pub struct Lock {
 impl LocalFiles {
     /// The folder of a cluster; made on first use.
     pub fn open(cluster_id: &str) -> io::Result<Self> {
+        // An empty or relative value counts as none: XDG Base Directory Specification.
         let state = std::env::var_os("XDG_STATE_HOME")
             .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
             .or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))
             .ok_or_else(|| io::Error::other("neither XDG_STATE_HOME nor HOME is set"))?;
         let dir = state.join("kubestrap").join(cluster_id);

@@ -72,40 +72,65 @@ async fn deploy(session: &Session, file: &Path, events: &Events) -> Result<Deplo
     let mut pinned = Vec::new();
     for service in services {
         let events = events.of(&format!("image/{}", service.name), None);
-        pinned.push(publish(session, service, &binaries, &nodes, &events).await?);
+        let publish = publish(session, service, &binaries, &nodes);
+        pinned.push(told(&events, service.image.clone(), publish, Published::summary).await?.image);
     }
     let mut deployed = Vec::new();
     for (service, image) in services.iter().zip(pinned) {
         let events = events.of(&format!("rollout/{}", service.name), None);
-        deployed.push(roll_out(session, &cluster, service, image, &events).await?);
+        let roll_out = roll_out(session, &cluster, service, image.clone(), &events);
+        let word = |it: &DeployedService| if it.changed { "rolled out" } else { "unchanged" }.to_owned();
+        deployed.push(told(&events, image, roll_out, word).await?);
     }
     let changed = deployed.iter().filter(|service| service.changed).count();
     Ok(Deployed { services: deployed, changed })
 }
 
-/// Binaries by package and platform; one cargo call a platform.
-type Binaries = BTreeMap<(String, Platform), PathBuf>;
+/// Packages with their binaries, by service and platform.
+type Binaries = BTreeMap<(String, Platform), (String, PathBuf)>;
 
+/// One cargo call a platform.
 async fn compile(services: &[Service], file: &Path, events: &Events) -> Result<Binaries, Failure> {
-    let mut by_platform: BTreeMap<Platform, Vec<String>> = BTreeMap::new();
     let workspace = workspace(services, file)?;
+    let mut wanted: BTreeMap<Platform, Vec<(&Service, String)>> = BTreeMap::new();
     for service in services {
         let package = build::package_name(&workspace, &service.source)?;
         for platform in &service.platforms {
-            by_platform.entry(*platform).or_default().push(package.clone());
+            wanted.entry(*platform).or_default().push((service, package.clone()));
         }
     }
     let mut binaries = Binaries::new();
-    for (platform, packages) in by_platform {
+    for (platform, wanted) in wanted {
+        let packages: Vec<&str> = wanted.iter().map(|(_, package)| package.as_str()).collect();
         let events = events.of(&format!("build/{platform}"), None);
-        events.send(EventState::Started, packages.join(", "));
-        let names: Vec<&str> = packages.iter().map(String::as_str).collect();
         let progress = |line: &str| events.progress(line.trim());
-        let built = build::compile_all(&workspace, &names, platform, &progress).await?;
-        events.send(EventState::Done, format!("{} binaries", built.len()));
-        binaries.extend(built.into_iter().map(|(package, path)| ((package, platform), path)));
+        let build = async { Ok(build::compile_all(&workspace, &packages, platform, &progress).await?) };
+        let done = |built: &BTreeMap<_, _>| format!("{} binaries", built.len());
+        let built = told(&events, packages.join(", "), build, done).await?;
+        for (service, package) in &wanted {
+            let path = built
+                .get(package)
+                .ok_or_else(|| local(format!("cargo built no {package} for {platform}")))?;
+            binaries.insert((service.name.clone(), platform), (package.clone(), path.clone()));
+        }
     }
     Ok(binaries)
+}
+
+/// Tells the listener how a step begins and how it ends.
+async fn told<T>(
+    events: &Events,
+    start: String,
+    step: impl Future<Output = Result<T, Failure>>,
+    done: impl FnOnce(&T) -> String,
+) -> Result<T, Failure> {
+    events.send(EventState::Started, start);
+    let result = step.await;
+    match &result {
+        Ok(value) => events.send(EventState::Done, done(value)),
+        Err(failure) => events.send(EventState::Failed, failure.message.clone()),
+    }
+    result
 }
 
 /// The folder that the services' sources are relative to: the spec's own, one above it, or this one.
@@ -136,9 +161,7 @@ async fn publish(
     service: &Service,
     binaries: &Binaries,
     nodes: &[NodeStatus],
-    events: &Events,
-) -> Result<String, Failure> {
-    events.send(EventState::Started, service.image.clone());
+) -> Result<Published, Failure> {
     let mut recipe = Recipe {
         name: String::new(),
         binaries: BTreeMap::new(),
@@ -147,29 +170,50 @@ async fn publish(
         labels: BTreeMap::new(),
     };
     for platform in &service.platforms {
-        let ((package, _), path) = binaries
-            .iter()
-            .find(|((package, built_for), _)| {
-                built_for == platform && service.source.ends_with(package.as_str())
-            })
+        let (package, path) = binaries
+            .get(&(service.name.clone(), *platform))
             .ok_or_else(|| local(format!("no binary of {} for {platform}", service.source)))?;
         recipe.name.clone_from(package);
         recipe.binaries.insert(*platform, std::fs::read(path).map_err(local)?);
     }
     let image = image::assemble(&recipe)?;
     let name: ImageRef = service.image.parse()?;
-    let registry = Registry::new(Mirrors::new(&session.spec.sources.mirrors)?, Login::Anonymous);
+    let registry = Registry::new(Mirrors::new(&session.spec.sources.mirrors)?, login());
     let pushed = registry.push(&name, &image).await?;
     let held: Vec<Platform> =
         registry.inspect(&name).await?.into_iter().map(|(platform, _)| platform).collect();
     let architectures = nodes.iter().map(|node| (node.name.as_str(), node.arch.as_str()));
     image::verify_covers(&name, &held, architectures)?;
-    let platforms: Vec<&str> = held.iter().map(Platform::as_str).collect();
-    events.send(
-        EventState::Done,
-        format!("{} ({}), {} blobs sent", pushed.digest, platforms.join(", "), pushed.sent),
-    );
-    Ok(format!("{}@{}", service.image, pushed.digest))
+    Ok(Published {
+        image: format!("{}@{}", service.image, pushed.digest),
+        platforms: held,
+        sent: pushed.sent,
+    })
+}
+
+/// Who pushes: `KUBESTRAP_REGISTRY_USER` with `KUBESTRAP_REGISTRY_PASSWORD`, else nobody in particular.
+fn login() -> Login {
+    let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (value("KUBESTRAP_REGISTRY_USER"), value("KUBESTRAP_REGISTRY_PASSWORD")) {
+        (Some(name), Some(password)) => Login::User { name, password: password.into() },
+        _ => Login::Anonymous,
+    }
+}
+
+/// An image that the registry holds for every node.
+struct Published {
+    /// Reference, pinned by digest.
+    image: String,
+    platforms: Vec<Platform>,
+    /// Blobs that were not there yet.
+    sent: usize,
+}
+
+impl Published {
+    fn summary(&self) -> String {
+        let platforms: Vec<&str> = self.platforms.iter().map(Platform::as_str).collect();
+        format!("{} ({}), {} blobs sent", self.image, platforms.join(", "), self.sent)
+    }
 }
 
 /// Applies one service, watches its rollout, and asks for its page through every node.
@@ -180,7 +224,6 @@ async fn roll_out(
     image: String,
     events: &Events,
 ) -> Result<DeployedService, Failure> {
-    events.send(EventState::Started, image.clone());
     let (_, digest) = image.split_once('@').unwrap_or_default();
     let manifest = kube::objects(service, &image, digest);
     let changed = !cluster.drift(&manifest).await?.is_empty();
@@ -189,15 +232,9 @@ async fn roll_out(
     }
     let workload =
         Workload { kind: WorkloadKind::Deployment, namespace: "default".into(), name: service.name.clone() };
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-    let forward = events.clone();
-    let forwarder = tokio::spawn(async move {
-        while let Some(message) = receiver.recv().await {
-            forward.progress(message);
-        }
-    });
+    let (sender, relay) = events.relay();
     let rolled = cluster.await_rollout(&workload, ROLLOUT_LIMIT, sender).await;
-    let _ = forwarder.await;
+    let _ = relay.await;
     rolled?;
     let mut urls = Vec::new();
     if let (Some(port), Some(check)) = (service.node_port, &service.check) {
@@ -212,6 +249,5 @@ async fn roll_out(
         kube::check_service(&nodes, port, check, ROLLOUT_LIMIT).await?;
         urls = nodes.iter().map(|(_, address)| format!("http://{address}:{port}{}", check.path)).collect();
     }
-    events.send(EventState::Done, if changed { "rolled out" } else { "unchanged" });
     Ok(DeployedService { name: service.name.clone(), image, changed, urls })
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::session::{Session, load, no_cluster};
 use crate::cli::{DiagnoseArgs, Subject};
-use crate::diagnose::{Collector, Verdict, fix_and_verify, render};
-use crate::engine::EventState;
+use crate::diagnose::{Verdict, fix_and_verify, render};
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
 
@@ -16,27 +15,18 @@ pub async fn run(file: &Path, args: &DiagnoseArgs, ui: Ui) -> Result<Exit, Failu
     if session.cloud_state().await?.instances.is_empty() {
         return Err(no_cluster(&session));
     }
+    // A fix changes rules, and nobody else may at the same time.
+    let _lock = if args.fix { Some(session.lock()?) } else { None };
     // Without the API server there is still the cloud's side of the evidence.
     let cluster = session.cluster().await.ok();
-    let collector = Collector {
-        cluster: cluster.as_ref(),
-        cloud: &*session.cloud,
-        scope: &session.scope,
-        spec: &session.spec,
-    };
+    let collector = session.collector(cluster.as_ref());
     let (evidence, mut report) = collector.diagnose().await;
     if args.fix && report.verdict == Verdict::Faulty {
         let listener = ui.listen("fix");
-        let events = listener.events().of("fix", None);
-        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<String>();
-        let forwarder = tokio::spawn(async move {
-            while let Some(message) = receiver.recv().await {
-                events.send(EventState::Progress, message);
-            }
-        });
+        let (sender, relay) = listener.events().of("fix", None).relay();
         let result = fix_and_verify(&collector, &evidence, report, &sender).await;
         drop(sender);
-        let _ = forwarder.await;
+        let _ = relay.await;
         listener.finish().await;
         report = result?;
     }

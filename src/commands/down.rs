@@ -26,9 +26,13 @@ pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
 
     let observed = session.observe_only().await?;
     let plan = plan::down(&observed);
+    let unplanned = leftovers(&observed.cloud);
+    if plan.is_empty() && !unplanned.is_empty() {
+        return Err(left_over(None, &unplanned));
+    }
     if plan.is_empty() {
-        drop(lock);
         session.keeper().forget()?;
+        drop(lock);
         let text = format!("nothing to do: cluster {} has nothing in the cloud\n", session.scope.id);
         ui.answer(&text, &Removed { cluster: &session.scope.id, removed: 0, left: Vec::new() });
         return Ok(Exit::Done);
@@ -40,23 +44,34 @@ pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
     let result = session.execute(&plan, &observed.cloud, &listener.events()).await;
     listener.finish().await;
 
-    let left = leftovers(&session.cloud_state().await?);
+    let state = match (session.cloud_state().await, result) {
+        (Ok(state), Ok(())) => state,
+        (Ok(state), Err(failure)) if leftovers(&state).is_empty() => return Err(failure),
+        (Ok(state), Err(failure)) => return Err(left_over(Some(failure), &leftovers(&state))),
+        (Err(_), Err(failure)) => return Err(failure),
+        (Err(failure), Ok(())) => return Err(failure),
+    };
+    let left = leftovers(&state);
     if !left.is_empty() {
-        let mut failure = match result {
-            Err(failure) => failure,
-            Ok(()) => Failure::new("KS-LEFT", Exit::Partial, "not everything is gone"),
-        };
-        failure.exit = Exit::Partial;
-        failure.evidence.extend(left.iter().map(|it| format!("left: {it}")));
-        return Err(failure.remedy("kubestrap down --yes    # goes on from here"));
+        return Err(left_over(None, &left));
     }
-    result?;
     let text = format!(
         "cluster {} is gone: {} resources removed, none left\n",
         session.scope.id, plan.summary.destroy
     );
     ui.answer(&text, &Removed { cluster: &session.scope.id, removed: plan.summary.destroy, left });
     Ok(Exit::Done)
+}
+
+/// The failure that names what is left, and what stood in the way when that is known.
+fn left_over(failure: Option<Failure>, left: &[String]) -> Failure {
+    let mut failure =
+        failure.unwrap_or_else(|| Failure::new("KS-LEFT", Exit::Partial, "not everything is gone"));
+    if failure.exit == Exit::Failed {
+        failure.exit = Exit::Partial;
+    }
+    failure.evidence.extend(left.iter().map(|it| format!("left: {it}")));
+    failure.remedy("kubestrap down --yes    # goes on from here")
 }
 
 /// Everything that still carries the cluster's id, by kind and id.

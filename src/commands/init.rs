@@ -4,11 +4,18 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::session::local;
 use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
 use crate::spec;
 use crate::ui::Ui;
+
+#[derive(Serialize)]
+struct Written {
+    path: String,
+}
 
 /// Writes the spec, unless there is one.
 pub fn run(file: &Path, args: &InitArgs, ui: Ui) -> Result<Exit, Failure> {
@@ -24,6 +31,7 @@ pub fn run(file: &Path, args: &InitArgs, ui: Ui) -> Result<Exit, Failure> {
         _ => local(format!("{}: {error}", file.display())),
     })?;
     target.write_all(text.as_bytes()).map_err(local)?;
-    ui.note(&format!("wrote {}; next: kubestrap plan", file.display()));
+    let path = file.display().to_string();
+    ui.answer(&format!("wrote {path}; next: kubestrap plan\n"), &Written { path: path.clone() });
     Ok(Exit::Done)
 }

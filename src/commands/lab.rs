@@ -13,9 +13,6 @@ use crate::network::{self, Direction, Peer, Rule};
 use crate::ports::Cloud;
 use crate::ui::{Ui, labelled, table};
 
-/// Region of a lab that is started without a spec at hand.
-const REGION: &str = "ap-northeast-1";
-
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
         Failure::new(error.code(), Exit::Failed, error.to_string()).remedy(error.remedy())
@@ -45,13 +42,17 @@ pub async fn ensure_running(region: &str, ui: Ui) -> Result<(), Failure> {
         return Ok(());
     }
     ui.note("starting the lab");
-    host::start(&options(&LabStart::default(), region.to_owned())?).await?;
+    host::start(&options(&from_environment()?, region.to_owned())?).await?;
     Ok(())
 }
 
 /// The region of the spec at hand, so that a lab started by hand serves it.
 fn region(file: &Path) -> String {
-    load(file).map_or_else(|_| REGION.to_owned(), |spec| spec.provider.region)
+    load(file).map_or_else(|_| host::REGION.to_owned(), |spec| spec.provider.region)
+}
+
+fn from_environment() -> Result<LabStart, Failure> {
+    LabStart::from_environment().map_err(|error| Failure::new("KS-USAGE", Exit::Usage, error.to_string()))
 }
 
 fn options(args: &LabStart, region: String) -> Result<StartOptions, Failure> {
@@ -119,7 +120,7 @@ struct Checks {
 }
 
 async fn doctor(ui: Ui) -> Result<Exit, Failure> {
-    let checks = host::doctor(&options(&LabStart::default(), REGION.to_owned())?).await;
+    let checks = host::doctor(&options(&from_environment()?, host::REGION.to_owned())?).await;
     let mut text = String::new();
     for check in &checks {
         let word = match check.verdict {
@@ -162,11 +163,10 @@ async fn repair_dns(Scenario::Dns: Scenario, file: &Path, ui: Ui) -> Result<Exit
     let state = session.cloud_state().await?;
     let group = state.groups.get(network::NODES).ok_or_else(|| no_cluster(&session))?;
     let ids = state.groups.iter().map(|(logical, group)| (logical.clone(), group.id.clone())).collect();
-    let planned = network::plan_groups(&session.spec)
-        .remove(network::NODES)
-        .unwrap_or_else(|| unreachable!("always planned"));
-    let wanted = network::resolve(&planned.ingress, &ids)
-        .map_err(|name| local(format!("group {name} does not exist")))?;
+    let planned = network::plan_groups(&session.spec);
+    let planned = planned.get(network::NODES).map(|plan| plan.ingress.as_slice()).unwrap_or_default();
+    let wanted =
+        network::resolve(planned, &ids).map_err(|name| local(format!("group {name} does not exist")))?;
     let (missing, _) = network::diff(&wanted, &group.ingress);
     session.cloud.set_rules(&group.id, Direction::Ingress, &missing, &[]).await?;
     tell("dns", "restored to", &group.id, missing, ui);

@@ -49,12 +49,21 @@ pub fn run(cli: Cli, ui: Ui) -> Result<Exit, Failure> {
         Command::Lab(command) => block_on(lab::run(command, &file, ui)),
         Command::Plan(args) => block_on(plan::run(&file, &args, ui)),
         Command::Up(args) => block_on(up::run(&file, &args, ui)),
-        Command::Deploy => block_on(deploy::run(&file, ui)),
-        Command::Status => block_on(status::run(&file, ui)),
+        Command::Deploy => block_on(interruptible(deploy::run(&file, ui))),
+        Command::Status => block_on(interruptible(status::run(&file, ui))),
         Command::Ssh(args) => block_on(ssh::run(&file, &args, ui)),
         Command::Kubeconfig => block_on(kubeconfig::run(&file, ui)),
-        Command::Diagnose(args) => block_on(diagnose::run(&file, &args, ui)),
+        Command::Diagnose(args) => block_on(interruptible(diagnose::run(&file, &args, ui))),
         Command::Down(args) => block_on(down::run(&file, &args, ui)),
+    }
+}
+
+/// A command without steps to stop between: Ctrl-C ends it where it is, and it can be run again.
+async fn interruptible(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::select! {
+        result = command => result,
+        _ = tokio::signal::ctrl_c() => Err(Failure::new("KS-INTERRUPTED", Exit::Interrupted, "interrupted")
+            .remedy("run the same command again")),
     }
 }
 
@@ -69,9 +78,16 @@ fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit
     runtime.block_on(command)
 }
 
+/// Libraries whose finest levels hold secrets.
+const SECRETIVE: [&str; 2] = ["aws_smithy_runtime=info", "aws_sigv4=info"];
+
 /// `KUBESTRAP_LOG=debug` shows what libraries say, on stderr.
 fn init_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("KUBESTRAP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    // At finer levels the SDK writes whole requests, and user data with them.
+    let filter = SECRETIVE
+        .iter()
+        .fold(filter, |filter, cap| filter.add_directive(cap.parse().expect("the directive is a constant")));
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

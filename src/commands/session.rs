@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
+use crate::diagnose::Collector;
 use crate::ec2::Ec2;
 use crate::engine::{self, Events, Executor, Facts, Local, StepError};
 use crate::failure::{Exit, Failure};
@@ -125,7 +127,15 @@ impl Session {
     /// Runs a plan.
     pub async fn execute(&self, plan: &Plan, state: &CloudState, events: &Events) -> Result<(), Failure> {
         let executor = Arc::new(self.executor(state));
-        Ok(engine::run(plan, executor, events, interrupt()).await?)
+        let (interrupted, watcher) = interrupt(events.clone());
+        let result = engine::run(plan, executor, events, interrupted).await;
+        watcher.abort();
+        Ok(result?)
+    }
+
+    /// Who collects the evidence of a diagnosis.
+    pub fn collector<'a>(&'a self, cluster: Option<&'a KubeCluster>) -> Collector<'a, KubeCluster> {
+        Collector { cluster, cloud: &*self.cloud, scope: &self.scope, spec: &self.spec }
     }
 
     /// What planning a removal needs: nothing but what exists.
@@ -190,18 +200,22 @@ pub fn local(error: impl ToString) -> Failure {
     Failure::new("KS-LOCAL", Exit::Failed, error.to_string())
 }
 
-/// Becomes true on the first Ctrl-C; a second one leaves at once.
-fn interrupt() -> watch::Receiver<bool> {
+/// What becomes true on the first Ctrl-C, and the task that waits for it; a second one leaves at once. Whoever runs
+/// the steps ends the task, which holds a sender of events.
+fn interrupt(events: Events) -> (watch::Receiver<bool>, JoinHandle<()>) {
     let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
+    let watcher = tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             let _ = sender.send(true);
+            events
+                .of("interrupt", None)
+                .progress("stopping after the running steps; Ctrl-C again leaves at once");
             if tokio::signal::ctrl_c().await.is_ok() {
                 std::process::exit(i32::from(u8::from(Exit::Interrupted)));
             }
         }
     });
-    receiver
+    (receiver, watcher)
 }
 
 /// The engine's view of the local files.
@@ -213,7 +227,7 @@ pub struct Keeper {
 
 impl Keeper {
     async fn keep(&self, admin_conf: &SecretString, server: &str) -> Result<KubeCluster, ClusterError> {
-        self.kubeconfigs().keep(admin_conf, &self.cluster.name, server)?;
+        self.kubeconfigs().keep(admin_conf, &self.cluster.id, server)?;
         KubeCluster::from_kubeconfig(admin_conf, Some(server)).await
     }
 
@@ -237,7 +251,7 @@ impl Local for Keeper {
     }
 
     fn forget(&self) -> Result<(), StepError> {
-        self.kubeconfigs().forget(&self.cluster.name)?;
+        self.kubeconfigs().forget(&self.cluster.id)?;
         self.files.forget().map_err(|error| StepError::Local(error.to_string()))
     }
 }

@@ -26,6 +26,9 @@ struct ClusterLine {
     id: String,
     /// `absent`, `partial`, `unreachable`, `degraded` or `ready`.
     state: &'static str,
+    /// Why the API server could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -79,7 +82,12 @@ pub async fn run(file: &Path, ui: Ui) -> Result<Exit, Failure> {
     let address = cloud.instances.iter().find_map(|instance| instance.public_ip);
     let kubeconfig = session.files.kubeconfig_path();
     let status = Status {
-        cluster: ClusterLine { name: session.spec.name.clone(), id: session.scope.id.clone(), state },
+        cluster: ClusterLine {
+            name: session.spec.name.clone(),
+            id: session.scope.id.clone(),
+            state,
+            reason: trouble,
+        },
         nodes: lines,
         security_groups: cloud
             .groups
@@ -101,7 +109,7 @@ pub async fn run(file: &Path, ui: Ui) -> Result<Exit, Failure> {
         endpoint: session.cloud.endpoint().to_owned(),
         kubeconfig: kubeconfig.exists().then(|| kubeconfig.display().to_string()),
     };
-    ui.answer(&render(&status, trouble.as_deref()), &status);
+    ui.answer(&render(&status), &status);
     Ok(Exit::Done)
 }
 
@@ -130,7 +138,7 @@ fn node_lines(spec: &Spec, cloud: &CloudState, nodes: &[NodeStatus]) -> Vec<Node
         .collect()
 }
 
-fn render(status: &Status, trouble: Option<&str>) -> String {
+fn render(status: &Status) -> String {
     let dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
     let mut text = labelled([
         ("cluster", format!("{} ({})", status.cluster.name, status.cluster.id)),
@@ -138,7 +146,7 @@ fn render(status: &Status, trouble: Option<&str>) -> String {
         ("endpoint", status.endpoint.clone()),
         ("kubeconfig", dash(&status.kubeconfig)),
     ]);
-    if let Some(trouble) = trouble {
+    if let Some(trouble) = &status.cluster.reason {
         text.push_str(&format!("\n{trouble}\n"));
     }
     text.push('\n');

@@ -12,6 +12,7 @@ use crate::ui::Ui;
 /// From the spec to a running cluster; nothing where it already is.
 pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
     let spec = load(file)?;
+    ui.can_consent(args.yes)?;
     if spec.provider.kind == ProviderKind::Lab {
         super::lab::ensure_running(&spec.provider.region, ui).await?;
     }
@@ -30,7 +31,9 @@ pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
     let listener = ui.listen(&format!("up {}", session.scope.id));
     let result = session.execute(&plan, &observed.cloud, &listener.events()).await;
     listener.finish().await;
-    result?;
+    if let Err(failure) = result {
+        return Err(with_diagnosis(failure, &session).await);
+    }
 
     let left = plan::up(&session.spec, &session.observe().await?)?;
     if !left.is_empty() {
@@ -47,4 +50,18 @@ pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
     );
     ui.answer(&summary, &plan);
     Ok(Exit::Done)
+}
+
+/// A failure of the cluster itself, with what the rules of `diagnose` find behind it.
+async fn with_diagnosis(mut failure: Failure, session: &Session) -> Failure {
+    if failure.code != "KS-API-DEADLINE" {
+        return failure;
+    }
+    let cluster = session.cluster().await.ok();
+    let collector = session.collector(cluster.as_ref());
+    let (_, report) = collector.diagnose().await;
+    failure
+        .evidence
+        .extend(report.findings.iter().map(|finding| format!("{}: {}", finding.code, finding.cause)));
+    failure
 }

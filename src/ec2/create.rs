@@ -1,12 +1,12 @@
 //! Creating one thing, tagged in the creating call, or adopting it where it is there already.
 
 use aws_sdk_ec2::primitives::Blob;
-use aws_sdk_ec2::types::{self as ec2, AttributeBooleanValue, ResourceType};
+use aws_sdk_ec2::types::{self as ec2, AttributeBooleanValue, ResourceType, TagSpecification};
 use ipnet::Ipv4Net;
 
 use super::api::Api;
 use super::consistency::Patience;
-use super::convert::{filter, ours, tag_value, tagged};
+use super::convert::{filter, new_tag, ours, tag_value, tagged, tags};
 use super::error::Fault;
 use super::observe::{association, default_gateway, list, without_comment};
 use crate::ports::{Create, Scope, tag};
@@ -15,7 +15,7 @@ impl Api {
     /// Creates or adopts; returns the id.
     pub async fn create(&self, scope: &Scope, create: &Create) -> Result<String, Fault> {
         let id = match create {
-            Create::Vpc { cidr } => self.create_vpc(scope, *cidr).await?,
+            Create::Vpc { cidr, built } => self.create_vpc(scope, *cidr, built).await?,
             Create::Gateway { vpc } => self.create_gateway(scope, vpc).await?,
             Create::Subnet { vpc, cidr, zone } => self.create_subnet(scope, vpc, *cidr, zone).await?,
             Create::RouteTable { vpc, gateway, subnet } => {
@@ -48,7 +48,7 @@ impl Api {
         Ok(id)
     }
 
-    async fn create_vpc(&self, scope: &Scope, cidr: Ipv4Net) -> Result<String, Fault> {
+    async fn create_vpc(&self, scope: &Scope, cidr: Ipv4Net, built: &str) -> Result<String, Fault> {
         let look = || async {
             let found = list!(self, "DescribeVpcs", self.ec2.describe_vpcs().filters(ours(scope))).await?;
             Ok(found.into_iter().filter_map(|it| it.vpc_id).min())
@@ -58,7 +58,13 @@ impl Api {
                 .ec2
                 .create_vpc()
                 .cidr_block(cidr.to_string())
-                .tag_specifications(tagged(ResourceType::Vpc, scope, "vpc"))
+                .tag_specifications(
+                    TagSpecification::builder()
+                        .resource_type(ResourceType::Vpc)
+                        .set_tags(Some(tags(scope, "vpc")))
+                        .tags(new_tag(tag::BUILT, built))
+                        .build(),
+                )
                 .customize()
                 .config_override(Api::unretried());
             let made = self.call("CreateVpc", request.send()).await?;

@@ -8,6 +8,7 @@ use super::api::Api;
 use super::convert::{filter, instances, ours, tag_value};
 use super::error::Fault;
 use super::permission::rules;
+use crate::network;
 use crate::ports::{
     CloudState, Foreign, Gateway, Instance, InstanceState, KeyPair, OtherResource, RouteTable, Scope,
     SecurityGroup, Subnet, Vpc, tag,
@@ -54,7 +55,9 @@ impl Api {
         let tagged = |key: &str, value: &str| [filter("key", [key]), filter("value", [value])];
         let by_id = tagged(tag::CLUSTER, &scope.id);
         let by_name = tagged(tag::NAME, &scope.name);
-        let group_names = filter("group-name", [format!("kubestrap-{}-*", scope.name)]);
+        // Exact names: a prefix would also find the groups of a cluster whose name begins with this one's.
+        let wanted = [network::CONTROL_PLANE, network::NODES].map(|it| network::group_name(&scope.name, it));
+        let group_names = filter("group-name", wanted);
         let key_names = filter("key-name", [format!("kubestrap-{}", scope.id)]);
         let (
             vpcs,
@@ -125,7 +128,13 @@ pub(super) fn assemble(scope: &Scope, lists: &Lists) -> CloudState {
     let table = pick(&lists.tables, |it| it.route_table_id(), |it| association(it, subnet_id).is_some());
 
     let mut state = CloudState {
-        vpc: vpc.and_then(|it| Some(Vpc { id: it.vpc_id.clone()?, cidr: it.cidr_block()?.parse().ok()? })),
+        vpc: vpc.and_then(|it| {
+            Some(Vpc {
+                id: it.vpc_id.clone()?,
+                cidr: it.cidr_block()?.parse().ok()?,
+                built: tag_value(it.tags(), tag::BUILT).map(str::to_owned),
+            })
+        }),
         gateway: gateway
             .and_then(|it| Some(Gateway { id: it.internet_gateway_id.clone()?, vpc: attachment(it) })),
         subnet: subnet.and_then(|it| {

@@ -3,7 +3,8 @@
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
 /// Something that happened in a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -72,6 +73,19 @@ impl Events {
             message: message.into(),
         };
         let _ = self.sender.send(event);
+    }
+
+    /// A channel whose messages become progress, and the task that passes them on; it ends when the last
+    /// sender is gone.
+    pub fn relay(&self) -> (UnboundedSender<String>, JoinHandle<()>) {
+        let (sender, mut messages) = unbounded_channel();
+        let events = self.clone();
+        let relay = tokio::spawn(async move {
+            while let Some(message) = messages.recv().await {
+                events.progress(message);
+            }
+        });
+        (sender, relay)
     }
 
     /// Tells of progress.

@@ -101,7 +101,9 @@ impl Execute for Executor {
                 self.facts.learn("key-pair", name);
                 Ok(name.clone())
             }
-            Action::CreateVpc { cidr } => self.create_as("vpc", &Create::Vpc { cidr: *cidr }).await,
+            Action::CreateVpc { cidr, built } => {
+                self.create_as("vpc", &Create::Vpc { cidr: *cidr, built: built.clone() }).await
+            }
             Action::CreateGateway => self.create_as("gateway", &Create::Gateway { vpc: need("vpc")? }).await,
             Action::CreateSubnet { cidr, zone } => {
                 self.create_as(
@@ -277,13 +279,7 @@ impl Executor {
 
     async fn verify(&self, step: &Step, nodes: &[String], events: &Events) -> Result<String, StepError> {
         let cluster = self.cluster(step)?;
-        let (sender, mut receiver) = mpsc::unbounded_channel();
-        let forward = events.clone();
-        let forwarder = tokio::spawn(async move {
-            while let Some(message) = receiver.recv().await {
-                forward.progress(message);
-            }
-        });
+        let (sender, relay) = events.relay();
         let workload =
             |kind, name: &str| Workload { kind, namespace: "kube-system".into(), name: name.into() };
         let calico = workload(WorkloadKind::DaemonSet, "calico-node");
@@ -296,7 +292,7 @@ impl Executor {
             cluster.await_rollout(&dns, READY_LIMIT, sender.clone()),
         )?;
         cluster.await_dns(READY_LIMIT, sender).await?;
-        let _ = forwarder.await;
+        let _ = relay.await;
         self.cloud.mark(&self.facts.instance_ids(), NodePhase::Ready).await?;
         Ok(format!("{} nodes Ready, Calico healthy, DNS answers from every node", nodes.len()))
     }

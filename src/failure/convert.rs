@@ -51,6 +51,9 @@ impl From<RemoteError> for Failure {
             RemoteError::HostKey { node, .. } => Failure::new("KS-SSH-HOST-KEY", Exit::Failed, message)
                 .evidence("somebody else may be answering at this address: nothing was sent to it")
                 .remedy(format!("if {node} was replaced on purpose, terminate its instance and run it again")),
+            RemoteError::NotPinned { looked_in, .. } => Failure::new("KS-SSH-LOST", Exit::Failed, message)
+                .evidence(format!("looked in {looked_in}"))
+                .remedy("restore the cluster's folder from the machine that launched it, or kubestrap down and up"),
             RemoteError::Denied { .. } => Failure::new("KS-SSH-DENIED", Exit::Failed, message)
                 .remedy("set ssh.user to the login name of the image, or restore the cluster's SSH key"),
             RemoteError::Failed { tail, log, .. } => {
@@ -71,7 +74,7 @@ impl From<ClusterError> for Failure {
                 .remedy("see that admin_cidrs holds your address: kubestrap diagnose dns"),
             ClusterError::Unauthorized { .. } => {
                 Failure::new("KS-API-UNAUTHORIZED", Exit::Credentials, message)
-                    .remedy("kubestrap kubeconfig    # fetches a fresh one")
+                    .remedy("delete the kept kubeconfig, which `kubestrap status` names: the next command fetches a fresh one")
             }
             ClusterError::Refused { .. } => Failure::new("KS-API-REFUSED", Exit::Partial, message),
             ClusterError::Deadline { evidence, .. } => {
@@ -96,7 +99,7 @@ impl From<PlanError> for Failure {
             PlanError::NotProven(proof) => {
                 let mut failure = Failure::new("KS-NET-UNPROVEN", Exit::Usage, message);
                 failure.evidence = proof.counterexamples.iter().map(ToString::to_string).collect();
-                failure.remedy("widen the spec's network section; `kubestrap plan -o json` shows every packet")
+                failure.remedy("widen the spec's network section as the counterexamples say")
             }
             PlanError::Immutable { .. } => Failure::new("KS-PLAN-IMMUTABLE", Exit::Failed, message)
                 .remedy("put the old value back, or `kubestrap down` first"),

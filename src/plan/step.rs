@@ -59,6 +59,8 @@ pub enum Action {
     CreateVpc {
         /// Range.
         cidr: Ipv4Net,
+        /// What the cluster is built as.
+        built: String,
     },
     /// Create and attach the internet gateway.
     CreateGateway,

@@ -13,6 +13,8 @@ fn spec() -> Spec {
     parse("lab.toml", include_str!("../../examples/lab.toml")).unwrap()
 }
 
+const BUILT: &str = "kubernetes=1.36.3 calico=3.31.0 pods=192.168.0.0/16 services=10.96.0.0/12";
+
 fn observed(cloud: CloudState) -> Observed {
     Observed {
         scope: Scope { id: "books-00000000".into(), name: "books".into() },
@@ -63,7 +65,7 @@ fn finished(spec: &Spec) -> CloudState {
         reason: None,
     });
     CloudState {
-        vpc: Some(Vpc { id: "vpc-1".into(), cidr: spec.network.vpc_cidr }),
+        vpc: Some(Vpc { id: "vpc-1".into(), cidr: spec.network.vpc_cidr, built: Some(BUILT.into()) }),
         gateway: Some(Gateway { id: "igw-1".into(), vpc: Some("vpc-1".into()) }),
         subnet: Some(Subnet {
             id: "subnet-1".into(),
@@ -188,10 +190,23 @@ fn what_shares_a_name_and_is_not_ours_is_refused() {
 #[test]
 fn what_cannot_be_changed_in_place_is_refused() {
     let mut cloud = finished(&spec());
-    cloud.vpc = Some(Vpc { id: "vpc-1".into(), cidr: "10.9.0.0/16".parse().unwrap() });
+    cloud.vpc = Some(Vpc { id: "vpc-1".into(), cidr: "10.9.0.0/16".parse().unwrap(), built: None });
     let error = up(&spec(), &observed(cloud)).unwrap_err();
     let text =
         "VPC vpc-1 is 10.9.0.0/16 and the spec says 10.0.0.0/16: that cannot be changed while it exists";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn another_kubernetes_version_is_not_passed_over_in_silence() {
+    let cloud = finished(&spec());
+    let mut newer = spec();
+    newer.kubernetes = "1.36.4".into();
+    let error = up(&newer, &observed(cloud)).unwrap_err();
+    let wanted = BUILT.replace("1.36.3", "1.36.4");
+    let text = format!(
+        "the cluster in vpc-1 is {BUILT} and the spec says {wanted}: that cannot be changed while it exists"
+    );
     assert_eq!(error.to_string(), text);
 }
 

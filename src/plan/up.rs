@@ -42,11 +42,15 @@ impl Draft<'_> {
             Some(vpc) if vpc.cidr != network.vpc_cidr => {
                 return Err(immutable(&format!("VPC {}", vpc.id), vpc.cidr, network.vpc_cidr));
             }
+            Some(vpc) if vpc.built.as_ref().is_some_and(|built| *built != built_as(spec)) => {
+                let built = vpc.built.clone().unwrap_or_default();
+                return Err(immutable(&format!("the cluster in {}", vpc.id), built, built_as(spec)));
+            }
             Some(vpc) => self.keep("vpc", &vpc.id),
             None => self.create(
                 "vpc",
                 &[],
-                Action::CreateVpc { cidr: network.vpc_cidr },
+                Action::CreateVpc { cidr: network.vpc_cidr, built: built_as(spec) },
                 format!("vpc {}", network.vpc_cidr),
             ),
         }
@@ -365,6 +369,15 @@ fn check_instance(instance: &Instance, pool: &Pool) -> Result<(), PlanError> {
         InstanceState::Pending | InstanceState::Running => Ok(()),
         state => Err(PlanError::NotRunning { id: instance.id.clone(), node: instance.node.clone(), state }),
     }
+}
+
+/// What this version cannot change on a cluster that exists, in a form that a tag can hold.
+fn built_as(spec: &Spec) -> String {
+    let network = &spec.network;
+    format!(
+        "kubernetes={} calico={} pods={} services={}",
+        spec.kubernetes, spec.calico.version, network.pod_cidr, network.service_cidr
+    )
 }
 
 fn immutable(resource: &str, is: impl ToString, wanted: impl ToString) -> PlanError {

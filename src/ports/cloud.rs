@@ -20,6 +20,8 @@ pub mod tag {
     pub const NAME: &str = "kubestrap:cluster";
     /// Logical name of the resource in the plan, e.g. `group/nodes`, `node/general-1`.
     pub const LOGICAL: &str = "kubestrap:logical";
+    /// On the VPC: what the cluster was built as and cannot be changed into something else.
+    pub const BUILT: &str = "kubestrap:built";
     /// How far a node came: see [`NodePhase`](super::NodePhase).
     pub const PHASE: &str = "kubestrap:phase";
 }
@@ -77,6 +79,8 @@ pub struct Vpc {
     pub id: String,
     /// Address range.
     pub cidr: Ipv4Net,
+    /// What the cluster in it was built as, from its tags.
+    pub built: Option<String>,
 }
 
 /// An internet gateway.
@@ -204,6 +208,8 @@ pub enum Create {
     Vpc {
         /// Range.
         cidr: Ipv4Net,
+        /// What the cluster is built as; becomes a tag.
+        built: String,
     },
     /// An internet gateway; attached to the VPC right after.
     Gateway {

@@ -73,6 +73,14 @@ pub enum RemoteError {
         /// Fingerprint that was expected.
         expected: String,
     },
+    /// No key of the node is pinned here: the files of the run that launched it are lost.
+    #[error("no host key of {node} is pinned here, so it cannot be told from an impostor")]
+    NotPinned {
+        /// Node name.
+        node: String,
+        /// Where its pin was looked for.
+        looked_in: String,
+    },
     /// The node does not accept our key.
     #[error("{node} ({address}) does not accept the cluster's SSH key for {user}")]
     Denied {

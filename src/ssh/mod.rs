@@ -99,6 +99,7 @@ impl Ssh {
 
     /// Arguments, the program first, of an interactive `ssh` to the node; a command may follow.
     pub fn command(&self, host: &Host) -> Result<Vec<String>, RemoteError> {
+        self.pins.require(&host.node)?;
         let config = self.write_config(host)?;
         Ok(vec!["ssh".to_owned(), "-F".to_owned(), config.display().to_string(), host.node.clone()])
     }

@@ -86,14 +86,8 @@ impl Pins {
     /// An error if no key of the node is known: it cannot be told from an impostor then.
     pub(super) fn require(&self, node: &str) -> Result<(), RemoteError> {
         if self.pins(node)?.is_empty() {
-            return Err(local(
-                format!("checking the host key of {node}"),
-                format!(
-                    "none is pinned in {}: the files of the run that launched it are lost, \
-                     so it cannot be told from an impostor; terminate it and run again",
-                    self.file(node).display()
-                ),
-            ));
+            let looked_in = self.file(node).display().to_string();
+            return Err(RemoteError::NotPinned { node: node.to_owned(), looked_in });
         }
         Ok(())
     }

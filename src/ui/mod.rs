@@ -98,18 +98,21 @@ impl Ui {
         self.note(plan::render(plan).trim_end());
     }
 
-    /// Asks whether to go on. Without a terminal nobody can answer, so that is a refusal.
-    pub fn consent(&self, question: &str, yes: bool) -> Result<(), Failure> {
-        if yes {
+    /// Whether somebody said yes beforehand, or is here to say it.
+    pub fn can_consent(&self, yes: bool) -> Result<(), Failure> {
+        let somebody_is_here = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if yes || (somebody_is_here && !self.is_json()) {
             return Ok(());
         }
-        if self.is_json() || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            return Err(Failure::new(
-                "KS-CONSENT",
-                Exit::Usage,
-                "nobody is here to say yes: this is not a terminal",
-            )
-            .remedy("say it beforehand: --yes"));
+        Err(Failure::new("KS-CONSENT", Exit::Usage, "nobody is here to say yes: this is not a terminal")
+            .remedy("say it beforehand: --yes"))
+    }
+
+    /// Asks whether to go on. Without a terminal nobody can answer, so that is a refusal.
+    pub fn consent(&self, question: &str, yes: bool) -> Result<(), Failure> {
+        self.can_consent(yes)?;
+        if yes {
+            return Ok(());
         }
         let _ = write!(anstream::stderr(), "{question} [y/N] ");
         let mut line = String::new();

@@ -3,7 +3,7 @@
 # Prints both times and their ratio; neither passes nor fails.
 #
 # The script is what a careful person would write: the AWS CLI's calls one by one, then ssh into each
-# node in turn. It uses kubestrap's own rendered node scripts, so that both install the same things.
+# node in turn, until the same things are true: all nodes Ready, Calico healthy, names resolve on every node.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 kubestrap=${1:?usage: up.sh KUBESTRAP}
@@ -19,17 +19,20 @@ PATH=$cache/venv-aws/bin:$PATH
 
 seconds() { date +%s.%N; }
 
-"$kubestrap" lab stop > /dev/null
+if "$kubestrap" lab status -o json | grep -q '"running"'; then
+    echo "a lab is running; stop it first: make down" >&2
+    exit 1
+fi
 "$kubestrap" lab start > /dev/null
 start=$(seconds)
 "$kubestrap" up --yes > /dev/null 2>&1
-ours=$(echo "$(seconds) - $start" | bc)
+ours=$(awk "BEGIN { print $(seconds) - $start }")
 "$kubestrap" lab stop > /dev/null
 "$kubestrap" lab start > /dev/null
 
 start=$(seconds)
 "$here/by-hand.sh" "$kubestrap"
-theirs=$(echo "$(seconds) - $start" | bc)
+theirs=$(awk "BEGIN { print $(seconds) - $start }")
 
-printf 'kubestrap up   %6.1f s\nby hand        %6.1f s\nratio          %6.2f\n' "$ours" "$theirs" "$(echo "$ours / $theirs" | bc -l)"
+printf 'kubestrap up   %6.1f s\nby hand        %6.1f s\nratio          %6.2f\n' "$ours" "$theirs" "$(awk "BEGIN { print $ours / $theirs }")"
 "$kubestrap" lab stop > /dev/null

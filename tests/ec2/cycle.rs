@@ -53,7 +53,9 @@ pub async fn network(cloud: &Ec2, zone: &str) -> Network {
         Ok(id) => id,
         Err(error) => panic!("{it:?}: {error}"),
     };
-    let vpc = create(&Create::Vpc { cidr: "10.0.0.0/16".parse().unwrap() }).await;
+    let vpc =
+        create(&Create::Vpc { cidr: "10.0.0.0/16".parse().unwrap(), built: "kubernetes=1.36.3".into() })
+            .await;
     let gateway = create(&Create::Gateway { vpc: vpc.clone() }).await;
     let cidr = "10.0.0.0/20".parse().unwrap();
     let subnet = create(&Create::Subnet { vpc: vpc.clone(), cidr, zone: zone.into() }).await;

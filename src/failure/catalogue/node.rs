@@ -2,6 +2,13 @@
 
 pub(super) const PAGES: super::Pages = &[
     (
+        "KS-SSH-LOST",
+        "No host key of the node is pinned on this machine, so that it cannot be told from an impostor, and \
+         nothing was sent. The cluster was launched from another machine, or its folder under \
+         ~/.local/state/kubestrap is lost. Restore the folder from there, or run `kubestrap down` and \
+         `kubestrap up`.",
+    ),
+    (
         "KS-SSH-MISSING",
         "There is no `ssh` on this machine: kubestrap uses its OpenSSH client. Install it (the package is \
          openssh-client on Debian and Ubuntu), then run the command again.",

@@ -76,6 +76,7 @@ pub struct Running {
 
 /// What there is of a lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Nothing.
     Stopped,
