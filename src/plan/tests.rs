@@ -105,6 +105,27 @@ fn the_first_plan_of_the_reference_deployment() {
 }
 
 #[test]
+fn every_example_plans_with_its_network_proven() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let mut planned = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let spec = parse(&path.display().to_string(), &std::fs::read_to_string(&path).unwrap()).unwrap();
+        let mut observed = observed(CloudState::default());
+        let types = spec.pools().map(|pool| (pool.instance_type.clone(), "amd64".to_owned()));
+        observed.offer = Some(Offer { zone: "eu-west-1a".into(), arch: types.collect() });
+        let plan = up(&spec, &observed).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let proof = plan.network.unwrap();
+        assert!(proof.required > 0 && proof.proven == proof.required, "{}", path.display());
+        planned += 1;
+    }
+    assert!(planned >= 4, "the examples were found");
+}
+
+#[test]
 fn the_plan_of_a_finished_cluster_is_empty_and_keeps_everything() {
     let plan = up(&spec(), &observed(finished(&spec()))).unwrap();
     assert!(plan.is_empty(), "{}", outline(&plan));
