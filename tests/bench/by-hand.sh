@@ -83,7 +83,7 @@ done
 
 say "kubeadm init"
 on "${nodes[0]}" > "$work/init.log" 2>&1 << INIT
-cat > /root/kubeadm.yaml << CONFIG
+cat > /etc/kubeadm.yaml << CONFIG
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: InitConfiguration
 nodeRegistration: {ignorePreflightErrors: [SystemVerification, Swap]}
@@ -105,7 +105,7 @@ kind: KubeProxyConfiguration
 mode: nftables
 conntrack: {maxPerCore: 0, min: 0}
 CONFIG
-kubeadm init --config /root/kubeadm.yaml
+kubeadm init --config /etc/kubeadm.yaml
 INIT
 
 say calico

@@ -13,9 +13,9 @@ if [ ! -x "$cache/docker-registry" ]; then
     work=$(mktemp -d "$cache/.get.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     if command -v apt-get >/dev/null 2>&1 && (cd "$work" && apt-get download -qq docker-registry >&2); then
-        dpkg-deb --extract "$work"/docker-registry_*.deb "$work/root"
+        dpkg-deb --extract "$work"/docker-registry_*.deb "$work/files"
         # A rename is atomic: two runs at a time cannot see half a file.
-        mv "$work/root/usr/bin/docker-registry" "$cache/docker-registry"
+        mv "$work/files/usr/bin/docker-registry" "$cache/docker-registry"
     else
         echo "registry.sh: cannot get docker-registry; run 'apt-get update' (or install a package that holds it)" >&2
         exit 1
