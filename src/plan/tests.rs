@@ -186,6 +186,27 @@ fn a_run_that_died_after_the_launch_goes_on_with_the_nodes() {
 }
 
 #[test]
+fn nodes_that_joined_and_were_never_ready_are_installed_again_with_what_the_spec_says_now() {
+    let mut cloud = finished(&spec());
+    for instance in &mut cloud.instances {
+        instance.phase = NodePhase::Joined;
+    }
+    let plan = up(&spec(), &observed(cloud)).unwrap();
+    insta::assert_snapshot!(outline(&plan), @"
+    connect/control-plane-1
+    install/control-plane-1 <- connect/control-plane-1
+    connect/general-1
+    install/general-1 <- connect/general-1
+    connect/general-2
+    install/general-2 <- connect/general-2
+    initialise/control-plane-1 <- connect/control-plane-1 install/control-plane-1
+    cni <- initialise/control-plane-1
+    token <- cni install/general-1 install/general-2
+    verify <- cni install/general-1 install/general-2
+    ");
+}
+
+#[test]
 fn down_names_every_resource_once_in_an_order_that_ec2_accepts() {
     let plan = down(&observed(finished(&spec())));
     insta::assert_snapshot!(outline(&plan));

@@ -266,7 +266,8 @@ impl Draft<'_> {
                 node,
                 "log in and pin its host key",
             );
-            if *phase < NodePhase::Joined {
+            // Also where kubeadm is done: the sources may be what was mended since. A second install takes a second.
+            if *phase < NodePhase::Ready {
                 let after = format!("connect/{node}");
                 self.run(
                     &format!("install/{node}"),
@@ -294,6 +295,9 @@ impl Draft<'_> {
             &format!("Calico {}, VXLAN always", spec.calico.version),
         );
         let mut last = vec!["cni".to_owned()];
+        let joined =
+            visited.iter().filter(|(_, role, phase)| *role == Role::Worker && *phase == NodePhase::Joined);
+        last.extend(joined.map(|(node, ..)| format!("install/{node}")));
         for (node, role, phase) in &visited {
             if *role == Role::Worker && *phase < NodePhase::Joined {
                 let id = format!("join/{node}");
