@@ -112,7 +112,7 @@ const TIMED_OUT: i32 = 124;
 #[test]
 fn e2e_the_main_job_from_one_spec_to_two_services_and_back_to_nothing() {
     assert_eq!(
-        docker(&["ps", "-aq", "--filter", "label=kubestrap.lab"]),
+        docker(&["ps", "-q", "--filter", "label=kubestrap.lab"]),
         "",
         "a lab is running on this machine; stop it first: kubestrap lab stop"
     );
