@@ -1,6 +1,7 @@
 //! Turns an action into calls on the ports. Makes no choices: everything it needs is in the action,
 //! the spec or the facts.
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -222,10 +223,7 @@ impl Executor {
         let running =
             self.cloud.await_state(std::slice::from_ref(&instance.id), InstanceState::Running).await?;
         running.into_iter().for_each(|instance| self.facts.learn_instance(instance));
-        let address = self.facts.address(node).ok_or_else(|| StepError::Missing {
-            step: step.id.to_string(),
-            fact: format!("address of {node}"),
-        })?;
+        let address = self.address(step, node)?;
         events.progress(format!("running at {address}; waiting for SSH"));
         let host = Host { node: node.to_owned(), address: address.into(), user: self.spec.ssh.user.clone() };
         if let Err(error) = self.remote.connect(&host).await {
@@ -259,10 +257,7 @@ impl Executor {
                 .ok_or_else(|| StepError::Missing { step: step.id.to_string(), fact: key.to_owned() })?;
             self.facts.learn(fact, value);
         }
-        let address = self.facts.address(node).ok_or_else(|| StepError::Missing {
-            step: step.id.to_string(),
-            fact: format!("address of {node}"),
-        })?;
+        let address = self.address(step, node)?;
         let kubeconfig = self.remote.read(node, "/etc/kubernetes/admin.conf").await?;
         let cluster = self.local.keep_kubeconfig(&kubeconfig, &format!("https://{address}:6443")).await?;
         cluster.await_api(READY_LIMIT).await?;
@@ -311,6 +306,13 @@ impl Executor {
         let outcome = self.remote.run(node, &script, sender).await;
         let _ = forwarder.await;
         Ok(outcome?)
+    }
+
+    fn address(&self, step: &Step, node: &str) -> Result<Ipv4Addr, StepError> {
+        self.facts.address(node).ok_or_else(|| StepError::Missing {
+            step: step.id.to_string(),
+            fact: format!("address of {node}"),
+        })
     }
 
     fn instance(&self, step: &Step, node: &str) -> Result<Instance, StepError> {

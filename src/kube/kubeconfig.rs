@@ -80,11 +80,6 @@ impl Kubeconfigs {
         Ok(Merged { context, is_current })
     }
 
-    /// The cluster's own kubeconfig, if it is there.
-    pub fn read_own(&self) -> Option<SecretString> {
-        fs::read_to_string(&self.own).ok().map(SecretString::from)
-    }
-
     /// Removes the cluster's own file and its entries from the user's; what is not there is no error.
     pub fn forget(&self, cluster: &str) -> Result<(), ClusterError> {
         if self.users.exists() {

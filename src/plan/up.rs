@@ -242,12 +242,13 @@ impl Draft<'_> {
             return;
         }
         let (first, _) = nodes[0].clone();
+        let groups = network::plan_groups(spec);
         let connect_after = |node: &str| {
             let pool =
                 spec.pools().find(|pool| pool.node_names().any(|name| name == node)).map(|pool| &pool.name);
             let mut after = vec!["route-table".to_owned()];
             after.extend(pool.map(|pool| format!("launch/{pool}")));
-            for group in network::plan_groups(spec).keys() {
+            for group in groups.keys() {
                 after.push(format!("rules/{group}/ingress"));
                 after.push(format!("rules/{group}/egress"));
             }
