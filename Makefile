@@ -37,12 +37,16 @@ lint: setup-test
 	shellcheck -x --source-path=SCRIPTDIR scripts/*.sh tests/tools/*.sh tests/testbed/*.sh tests/bench/*.sh .ci/run
 	tests/tools/no-c.sh
 
+# The packet tests make network namespaces, which takes root.
+ROOT_RUNNER := $(if $(filter-out 0,$(shell id -u)),--config "target.'cfg(unix)'.runner='sudo -E'")
+
 unit: setup-test bundle
 	cargo test $(SERVICES) --locked --no-fail-fast
-	cargo test -p kubestrap --locked --no-fail-fast -- --skip e2e_
+	cargo test -p kubestrap --locked --no-fail-fast
+	cargo test -p kubestrap --locked --no-fail-fast $(ROOT_RUNNER) --test lab_packets -- --ignored
 
 e2e: setup-test bundle
-	cargo test -p kubestrap --locked --test e2e -- --nocapture
+	cargo test -p kubestrap --locked --test e2e -- --ignored --nocapture
 
 bench: setup-test build bundle ## kubestrap against a plain shell script doing the same steps in order
 	tests/bench/up.sh $(KUBESTRAP)

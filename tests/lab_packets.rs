@@ -169,6 +169,7 @@ fn datagram(from: &Netns, to: &Netns, target: SocketAddr, patience: Duration) ->
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn the_start_up_probe_proves_enforcement_here() {
     let mut bench = Bench::new(&[]);
     probe::prove(&mut bench.fabric).expect("enforcement is proven");
@@ -176,6 +177,7 @@ fn the_start_up_probe_proves_enforcement_here() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn a_group_rule_admits_its_members_and_nobody_else_in_tcp_udp_and_icmp() {
     let mut bench = Bench::new(&["a", "b", "c"]);
     let listener = listen(&bench.nodes[1], 80);
@@ -205,6 +207,7 @@ fn a_group_rule_admits_its_members_and_nobody_else_in_tcp_udp_and_icmp() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn every_kind_of_rule_is_one_that_nft_takes() {
     let mut bench = Bench::new(&["a"]);
     let ranges = Some(PortRange { from: 30000, to: 32767 });
@@ -228,6 +231,7 @@ fn every_kind_of_rule_is_one_that_nft_takes() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn an_address_rule_admits_the_range_only() {
     let mut bench = Bench::new(&["a", "b", "c"]);
     let _listener = listen(&bench.nodes[1], 80);
@@ -238,6 +242,7 @@ fn an_address_rule_admits_the_range_only() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn an_open_egress_gate_does_not_skip_the_ingress_gate_nor_the_other_way_round() {
     let mut bench = Bench::new(&["a", "b"]);
     let _listener = listen(&bench.nodes[1], 80);
@@ -261,6 +266,7 @@ fn an_open_egress_gate_does_not_skip_the_ingress_gate_nor_the_other_way_round() 
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn revoking_a_rule_leaves_established_connections_and_stops_new_ones() {
     let mut bench = Bench::new(&["a", "b"]);
     let listener = listen(&bench.nodes[1], 80);
@@ -281,6 +287,7 @@ fn revoking_a_rule_leaves_established_connections_and_stops_new_ones() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn the_source_dest_check_drops_foreign_sources_until_it_is_turned_off() {
     let mut bench = Bench::new(&["a", "b"]);
     bench.open_egress("all").ingress("all", &[rule(Protocol::All, None, anywhere())]);
@@ -301,6 +308,7 @@ fn the_source_dest_check_drops_foreign_sources_until_it_is_turned_off() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn flushing_the_firewall_inside_a_node_opens_nothing() {
     let mut bench = Bench::new(&["a", "b"]);
     let _listener = listen(&bench.nodes[1], 80);
@@ -316,6 +324,7 @@ fn flushing_the_firewall_inside_a_node_opens_nothing() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn the_host_reaches_a_public_address_through_the_ingress_gate_only() {
     let mut bench = Bench::new(&["a", "b"]);
     let listener = listen(&bench.nodes[0], 22);
@@ -330,6 +339,7 @@ fn the_host_reaches_a_public_address_through_the_ingress_gate_only() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn a_public_address_of_a_peer_is_reached_by_address_and_never_by_membership() {
     let mut bench = Bench::new(&["a", "b"]);
     let listener = listen(&bench.nodes[1], 80);
@@ -346,6 +356,7 @@ fn a_public_address_of_a_peer_is_reached_by_address_and_never_by_membership() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn nodes_reach_the_named_services_of_the_lab_and_neither_its_other_ports_nor_the_host() {
     let mut bench = Bench::new(&["a"]);
     let _service = listen(&bench.lab, SERVICE);
@@ -363,6 +374,7 @@ fn nodes_reach_the_named_services_of_the_lab_and_neither_its_other_ports_nor_the
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn without_a_route_to_the_gateway_nothing_passes_it() {
     let mut bench = Bench::new(&["a"]);
     let _listener = listen(&bench.nodes[0], 22);
@@ -378,6 +390,7 @@ fn without_a_route_to_the_gateway_nothing_passes_it() {
 }
 
 #[test]
+#[ignore = "needs root, for network namespaces: make unit"]
 fn a_terminated_interface_is_cut_off_at_once() {
     let mut bench = Bench::new(&["a", "b"]);
     let listener = listen(&bench.nodes[1], 80);
@@ -423,6 +436,7 @@ fn curl(node: &Netns, arguments: &str, path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs root, for network namespaces: make unit"]
 async fn metadata_and_names_are_served_by_interface_whatever_the_groups_say() {
     let mut bench = Bench::new(&["a", "b"]);
     let desired = Desired { vpcs: vec![bench.vpc.clone()], machines: vec![machine("a"), machine("b")] };

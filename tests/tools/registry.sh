@@ -7,7 +7,7 @@ if command -v docker-registry >/dev/null 2>&1; then
     command -v docker-registry
     exit 0
 fi
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/kubestrap/tools/registry
+cache=${KUBESTRAP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kubestrap}/tools/registry
 if [ ! -x "$cache/docker-registry" ]; then
     mkdir -p "$cache"
     work=$(mktemp -d "$cache/.get.XXXXXX")
