@@ -7,6 +7,8 @@ CACHE            ?= $(or $(KUBESTRAP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cach
 export KUBESTRAP_CACHE    := $(CACHE)
 export CARGO_TARGET_DIR   ?= $(CACHE)/target
 export KUBESTRAP_FILE     ?= examples/lab.toml
+# Where rustup puts cargo when Debian did not.
+export PATH                := $(PATH):$(HOME)/.cargo/bin
 KUBESTRAP        := $(CARGO_TARGET_DIR)/release/kubestrap
 SHELL            := /bin/bash
 .SHELLFLAGS      := -euo pipefail -c

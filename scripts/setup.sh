@@ -4,6 +4,8 @@
 set -euo pipefail
 
 purpose=${1:-run}
+# Where rustup puts cargo when Debian did not.
+PATH=$PATH:$HOME/.cargo/bin
 
 say() { printf '%s\n' "setup: $*" >&2; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -24,12 +26,28 @@ missing=()
 for pair in "${wanted[@]}"; do
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
 done
-command -v cargo > /dev/null || missing+=(rustup)
-if [ ${#missing[@]} -gt 0 ]; then
-    command -v apt-get > /dev/null || die "install these with your package manager: ${missing[*]}"
-    say "installing ${missing[*]}"
+install() {
+    command -v apt-get > /dev/null || die "install these with your package manager: $*"
+    say "installing $*"
     as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+}
+if [ ${#missing[@]} -gt 0 ]; then install "${missing[@]}"; fi
+# Debian 13 has the engine's client in a package of its own; before, it came with the engine.
+command -v docker > /dev/null || install docker-cli
+
+# Debian has rustup since 13; before, it comes from the Rust project.
+rustup_init() {
+    local url work
+    url=https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init
+    say "installing rustup from the Rust project"
+    work=$(mktemp -d)
+    curl --proto '=https' -fsSL "$url" -o "$work/rustup-init" && chmod +x "$work/rustup-init" &&
+        "$work/rustup-init" -y -q --no-modify-path --default-toolchain none
+    rm -r "$work"
+}
+if ! command -v cargo > /dev/null; then
+    if apt-cache show rustup > /dev/null 2>&1; then install rustup; else rustup_init; fi
 fi
 
 # The toolchain and targets that rust-toolchain.toml names.
