@@ -39,13 +39,13 @@ lint: setup-test
 	shellcheck -x --source-path=SCRIPTDIR scripts/*.sh tests/tools/*.sh tests/testbed/*.sh tests/bench/*.sh .ci/run
 	tests/tools/no-c.sh
 
-# The packet tests make network namespaces, which takes root.
+# These tests make namespaces, which takes root.
 ROOT_RUNNER := $(if $(filter-out 0,$(shell id -u)),--config "target.'cfg(unix)'.runner='sudo -E'")
 
 unit: setup-test bundle
 	cargo test $(SERVICES) --locked --no-fail-fast
 	cargo test -p kubestrap --locked --no-fail-fast
-	cargo test -p kubestrap --locked --no-fail-fast $(ROOT_RUNNER) --test lab_packets -- --ignored
+	cargo test -p kubestrap --locked --no-fail-fast $(ROOT_RUNNER) --test lab_packets --test lab_host -- --ignored
 
 e2e: setup-test bundle
 	cargo test -p kubestrap --locked --test e2e -- --ignored --nocapture

@@ -7,15 +7,19 @@ use serde_json::Value;
 
 /// kubestrap in an empty home, without credentials and without a terminal.
 fn kubestrap(home: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kubestrap"))
+    command(home, args).output().unwrap()
+}
+
+fn command(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubestrap"));
+    command
         .args(args)
         .current_dir(home)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("HOME", home)
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .output()
-        .unwrap()
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    command
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -85,6 +89,42 @@ fn an_endpoint_that_is_down_is_told_with_the_lab_command_that_starts_it() {
         "{stderr}"
     );
     assert!(stderr.ends_with("  remedy: kubestrap lab start\n"), "{stderr}");
+}
+
+#[test]
+fn an_engine_that_is_missing_down_or_elsewhere_is_told_apart() {
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("engine.sock");
+    let start =
+        |host: &str| command(home.path(), &["lab", "start"]).env("DOCKER_HOST", host).output().unwrap();
+    let unix = format!("unix://{}", socket.display());
+    fails(
+        &start(&unix),
+        1,
+        &format!(
+            "error[KS-LAB-ENGINE-MISSING]: no Docker Engine here: {} does not exist\n  remedy: install Docker Engine \
+             (docs.docker.com/engine/install)\n",
+            socket.display()
+        ),
+    );
+    // A socket that its engine left behind.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let down = start(&unix);
+    let stderr = text(&down.stderr);
+    assert!(stderr.starts_with("error[KS-LAB-ENGINE-DOWN]: the Docker Engine does not answer: "), "{stderr}");
+    assert!(
+        stderr.ends_with(
+            "  remedy: start it (systemctl start docker), and let this user use it (group docker, or sudo)\n"
+        ),
+        "{stderr}"
+    );
+    assert_eq!(down.status.code(), Some(1));
+    fails(
+        &start("tcp://127.0.0.1:2375"),
+        1,
+        "error[KS-LAB-ENGINE-REMOTE]: DOCKER_HOST is tcp://127.0.0.1:2375; the lab needs an engine of this machine, by \
+         its socket\n  remedy: unset DOCKER_HOST, or set it to unix:///PATH of a rootful engine here\n",
+    );
 }
 
 #[test]

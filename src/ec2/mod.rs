@@ -148,6 +148,10 @@ impl Cloud for Ec2 {
         Ok(self.api.set_rules(group, direction, allow, revoke).await?)
     }
 
+    async fn set_groups(&self, instance: &str, groups: &[String]) -> Result<(), CloudError> {
+        Ok(self.api.set_groups(instance, groups).await?)
+    }
+
     async fn launch(&self, scope: &Scope, launch: &Launch) -> Result<Vec<Instance>, CloudError> {
         if launch.nodes.is_empty() {
             return Ok(Vec::new());

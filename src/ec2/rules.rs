@@ -1,4 +1,4 @@
-//! Rules of a group: one call to add, one to remove.
+//! Rules of a group, one call to add and one to remove; and the groups of an instance.
 
 use std::collections::BTreeSet;
 
@@ -31,6 +31,17 @@ impl Api {
     ) -> Result<(), Fault> {
         self.change(group, direction, Change::Allow, allow).await?;
         self.change(group, direction, Change::Revoke, revoke).await
+    }
+
+    /// Makes the instance a member of exactly these groups.
+    pub async fn set_groups(&self, instance: &str, groups: &[String]) -> Result<(), Fault> {
+        self.settled(groups, || {
+            let request = self.ec2.modify_instance_attribute().instance_id(instance);
+            let request = request.set_groups(Some(groups.to_vec())).send();
+            self.call("ModifyInstanceAttribute", request)
+        })
+        .await
+        .map(drop)
     }
 
     async fn change(

@@ -136,6 +136,12 @@ impl Execute for Executor {
                 self.cloud.set_rules(&need(&format!("group/{group}"))?, *direction, &allow, &revoke).await?;
                 Ok(format!("{} allowed, {} revoked", allow.len(), revoke.len()))
             }
+            Action::SetGroups { instance, groups, others } => {
+                let ours = groups.iter().map(|group| need(&format!("group/{group}")));
+                let ids = ours.chain(others.iter().cloned().map(Ok)).collect::<Result<Vec<_>, _>>()?;
+                self.cloud.set_groups(instance, &ids).await?;
+                Ok(format!("in {}", ids.join(", ")))
+            }
             Action::Launch { pool, nodes, image, instance_type, disk_gib, groups } => {
                 let groups =
                     groups.iter().map(|group| need(&format!("group/{group}"))).collect::<Result<_, _>>()?;

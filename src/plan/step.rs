@@ -93,6 +93,15 @@ pub enum Action {
         /// To remove.
         revoke: Vec<Rule>,
     },
+    /// Make an instance a member of the groups of its role again.
+    SetGroups {
+        /// `i-...`.
+        instance: String,
+        /// Logical names of its role's groups.
+        groups: Vec<String>,
+        /// Ids of groups that are none of ours: what somebody else added stays.
+        others: Vec<String>,
+    },
     /// Launch a pool's missing instances in one call.
     Launch {
         /// Pool name.

@@ -133,6 +133,27 @@ fn the_plan_of_a_finished_cluster_is_empty_and_keeps_everything() {
 }
 
 #[test]
+fn an_instance_taken_out_of_its_groups_goes_back_and_keeps_what_others_added() {
+    let mut cloud = finished(&spec());
+    // A worker that was moved to the control plane's group, and has one of somebody else's.
+    cloud.instances[1].groups = vec!["sg-control-plane".into(), "sg-of-others".into()];
+    let plan = up(&spec(), &observed(cloud)).unwrap();
+    assert_eq!(outline(&plan), "groups/general-1");
+    assert_eq!(
+        plan.steps[0].action,
+        Action::SetGroups {
+            instance: "i-1".into(),
+            groups: vec!["nodes".into()],
+            others: vec!["sg-of-others".into()],
+        }
+    );
+    // A group of somebody else's alone is no difference.
+    let mut cloud = finished(&spec());
+    cloud.instances[1].groups.push("sg-of-others".into());
+    assert!(up(&spec(), &observed(cloud)).unwrap().is_empty());
+}
+
+#[test]
 fn planning_is_deterministic_and_fast() {
     let (spec, observed) = (spec(), observed(CloudState::default()));
     let first = up(&spec, &observed).unwrap();

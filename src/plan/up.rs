@@ -1,10 +1,10 @@
 //! The plan of `up`: from what exists to what the spec asks for.
 
-use std::collections::BTreeMap;
+mod groups;
 
 use super::step::{Action, Change, Step, StepId};
 use super::{Kept, Observed, Plan, PlanError};
-use crate::network::{self, Direction, GroupPlan, Peer, Rule};
+use crate::network;
 use crate::ports::{Instance, InstanceState, NodePhase};
 use crate::spec::{Pool, Role, Spec};
 
@@ -100,86 +100,6 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Security groups and their rules, as proven.
-    fn groups(&mut self) {
-        let planned = network::plan_groups(self.spec);
-        let existing = &self.observed.cloud.groups;
-        let logical: BTreeMap<&str, &str> =
-            existing.iter().map(|(logical, group)| (group.id.as_str(), logical.as_str())).collect();
-        for group in planned.values() {
-            match existing.get(&group.logical) {
-                Some(found) => self.keep(&format!("security group {}", group.name), &found.id),
-                None => self.create_group(group),
-            }
-        }
-        for group in planned.values() {
-            let found = existing.get(&group.logical);
-            for (direction, wanted) in
-                [(Direction::Ingress, &group.ingress), (Direction::Egress, &group.egress)]
-            {
-                let held = match (found, direction) {
-                    (Some(found), Direction::Ingress) => by_logical_name(&found.ingress, &logical),
-                    (Some(found), Direction::Egress) => by_logical_name(&found.egress, &logical),
-                    (None, Direction::Ingress) => Vec::new(),
-                    (None, Direction::Egress) => vec![network::default_egress()],
-                };
-                self.rules(group, direction, wanted, &held, found.is_some());
-            }
-        }
-    }
-
-    fn create_group(&mut self, group: &GroupPlan) {
-        let action = Action::CreateSecurityGroup {
-            logical: group.logical.clone(),
-            name: group.name.clone(),
-            description: group.description.clone(),
-        };
-        self.create(
-            &format!("group/{}", group.logical),
-            &["vpc"],
-            action,
-            format!("security group {}", group.name),
-        );
-    }
-
-    fn rules(
-        &mut self,
-        group: &GroupPlan,
-        direction: Direction,
-        wanted: &[Rule],
-        held: &[Rule],
-        existed: bool,
-    ) {
-        let (allow, revoke) = network::diff(wanted, held);
-        if allow.is_empty() && revoke.is_empty() {
-            return;
-        }
-        let mut after: Vec<String> = vec![format!("group/{}", group.logical)];
-        after.extend(wanted.iter().filter_map(|rule| match &rule.peer {
-            Peer::Group(peer) => Some(format!("group/{peer}")),
-            Peer::Cidr(_) => None,
-        }));
-        after.sort();
-        after.dedup();
-        let list = |rules: &[Rule]| rules.iter().map(Rule::to_string).collect::<Vec<_>>().join(", ");
-        let mut reason = Vec::new();
-        if !allow.is_empty() {
-            reason.push(format!("allow {}", list(&allow)));
-        }
-        if !revoke.is_empty() {
-            reason.push(format!("revoke {}", list(&revoke)));
-        }
-        let after: Vec<&str> = after.iter().map(String::as_str).collect();
-        self.push(
-            &format!("rules/{}/{direction}", group.logical),
-            &after,
-            Action::SetRules { group: group.logical.clone(), direction, allow, revoke },
-            format!("{direction} rules of {}", group.name),
-            if existed { Change::Change } else { Change::Create },
-            reason.join("; "),
-        );
-    }
-
     /// Instances, one launch a pool.
     fn instances(&mut self) -> Result<(), PlanError> {
         let spec = self.spec;
@@ -193,7 +113,10 @@ impl Draft<'_> {
                         node: instance.node.clone(),
                     });
                 }
-                Some(pool) => check_instance(instance, pool)?,
+                Some(pool) => {
+                    check_instance(instance, pool)?;
+                    self.membership(instance, pool.role);
+                }
             }
             self.keep(&format!("instance {}", instance.node), &instance.id);
         }
@@ -246,7 +169,7 @@ impl Draft<'_> {
         let connect_after = |node: &str| {
             let pool =
                 spec.pools().find(|pool| pool.node_names().any(|name| name == node)).map(|pool| &pool.name);
-            let mut after = vec!["route-table".to_owned()];
+            let mut after = vec!["route-table".to_owned(), format!("groups/{node}")];
             after.extend(pool.map(|pool| format!("launch/{pool}")));
             for group in groups.keys() {
                 after.push(format!("rules/{group}/ingress"));
@@ -387,20 +310,4 @@ fn built_as(spec: &Spec) -> String {
 
 fn immutable(resource: &str, is: impl ToString, wanted: impl ToString) -> PlanError {
     PlanError::Immutable { resource: resource.to_owned(), is: is.to_string(), wanted: wanted.to_string() }
-}
-
-/// Rules as the cloud tells them, with our own groups' ids turned into logical names.
-fn by_logical_name(rules: &[Rule], logical: &BTreeMap<&str, &str>) -> Vec<Rule> {
-    rules
-        .iter()
-        .map(|rule| {
-            let peer = match &rule.peer {
-                Peer::Group(id) => {
-                    Peer::Group(logical.get(id.as_str()).map_or(id.clone(), |name| (*name).to_owned()))
-                }
-                cidr => cidr.clone(),
-            };
-            Rule { peer, ..rule.clone() }
-        })
-        .collect()
 }

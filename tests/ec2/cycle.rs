@@ -1,5 +1,7 @@
 //! The whole life of a cluster's EC2 resources through the port: whatever speaks EC2 must bear it.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_ec2::config::{BehaviorVersion, Region};
 use kubestrap::ec2::Ec2;
 use kubestrap::network::{Direction, Peer, PortRange, Protocol, Rule};
@@ -187,6 +189,13 @@ async fn instances(cloud: &Ec2, endpoint: &str, net: &Network, image: &str) -> V
     let phases: Vec<NodePhase> = state.instances.iter().map(|it| it.phase).collect();
     assert_eq!(phases, [NodePhase::Launched, NodePhase::Joined, NodePhase::Joined]);
     assert_eq!(state.instances[1].groups, std::slice::from_ref(&net.nodes));
+    let both = [net.nodes.clone(), net.control_plane.clone()];
+    for groups in [&both[..], &both[..1]] {
+        cloud.set_groups(&all[1], groups).await.unwrap();
+        let state = cloud.observe(&scope()).await.unwrap();
+        let held: BTreeSet<&String> = state.instances[1].groups.iter().collect();
+        assert_eq!(held, groups.iter().collect(), "exactly the groups asked for");
+    }
     assert_eq!(state.others, [], "volumes and interfaces of living instances are theirs");
     cloud.console(&all[0]).await.unwrap();
     as_asked_for(endpoint, &all).await;

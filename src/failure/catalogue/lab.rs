@@ -8,6 +8,12 @@ pub(super) const PAGES: super::Pages = &[
          lab needs.",
     ),
     (
+        "KS-LAB-ENGINE-REMOTE",
+        "DOCKER_HOST names an engine by something else than a socket of this machine. The lab's endpoint, its \
+         network and the bundle are here, and so must the engine be. Unset DOCKER_HOST for the command, or set \
+         it to `unix:///PATH` of a rootful engine on this machine.",
+    ),
+    (
         "KS-LAB-ENGINE-DOWN",
         "There is a socket of the Docker Engine, and the engine does not answer, or not to this user. Start \
          it (`systemctl start docker`), and let the user use it: by the group docker, or with sudo.",

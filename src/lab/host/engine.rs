@@ -20,7 +20,7 @@ use tokio_util::io::ReaderStream;
 use super::HostError;
 use crate::lab::machine::container::{INSTANCE_LABEL, LABEL, labels, remove};
 
-/// The rootful engine's socket.
+/// The rootful engine's socket, on this machine unless `DOCKER_HOST` names another, and in the lab's container.
 pub const SOCKET: &str = "/var/run/docker.sock";
 /// The repository of imported node images.
 const REPOSITORY: &str = "kubestrap-lab/node";
@@ -28,13 +28,25 @@ const REPOSITORY: &str = "kubestrap-lab/node";
 const NEEDED_GIB: u64 = 8;
 const GIB: u64 = 1 << 30;
 
+/// The engine's socket on this machine: that of `DOCKER_HOST`, as for Docker's own client.
+pub fn socket() -> Result<String, HostError> {
+    match std::env::var("DOCKER_HOST") {
+        Ok(host) if !host.is_empty() => match host.strip_prefix("unix://") {
+            Some(path) => Ok(path.to_owned()),
+            None => Err(HostError::EngineRemote { host }),
+        },
+        _ => Ok(SOCKET.to_owned()),
+    }
+}
+
 /// Connects to the engine and agrees on a version.
 pub async fn connect() -> Result<Docker, HostError> {
-    if !Path::new(SOCKET).exists() {
-        return Err(HostError::EngineMissing { socket: SOCKET.to_owned() });
+    let socket = socket()?;
+    if !Path::new(&socket).exists() {
+        return Err(HostError::EngineMissing { socket });
     }
     let down = |error: Error| HostError::EngineDown { message: error.to_string() };
-    let docker = Docker::connect_with_unix(SOCKET, 120, bollard::API_DEFAULT_VERSION).map_err(down)?;
+    let docker = Docker::connect_with_unix(&socket, 120, bollard::API_DEFAULT_VERSION).map_err(down)?;
     docker.negotiate_version().await.map_err(down)
 }
 

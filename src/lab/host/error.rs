@@ -13,6 +13,12 @@ pub enum HostError {
         /// The socket looked for.
         socket: String,
     },
+    /// The engine is another machine's.
+    #[error("DOCKER_HOST is {host}; the lab needs an engine of this machine, by its socket")]
+    EngineRemote {
+        /// Its value.
+        host: String,
+    },
     /// There is a socket, but the engine does not answer, or not to this user.
     #[error("the Docker Engine does not answer: {message}")]
     EngineDown {
@@ -104,6 +110,7 @@ impl HostError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::EngineMissing { .. } => "KS-LAB-ENGINE-MISSING",
+            Self::EngineRemote { .. } => "KS-LAB-ENGINE-REMOTE",
             Self::EngineDown { .. } => "KS-LAB-ENGINE-DOWN",
             Self::Rootless { .. } => "KS-LAB-ROOTLESS",
             Self::Engine(_) => "KS-LAB-ENGINE",
@@ -124,6 +131,9 @@ impl HostError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::EngineMissing { .. } => "install Docker Engine (docs.docker.com/engine/install)",
+            Self::EngineRemote { .. } => {
+                "unset DOCKER_HOST, or set it to unix:///PATH of a rootful engine here"
+            }
             Self::EngineDown { .. } => {
                 "start it (systemctl start docker), and let this user use it (group docker, or sudo)"
             }

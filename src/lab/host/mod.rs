@@ -322,7 +322,7 @@ fn container(
         mounts: Some(vec![
             bind(binary, "/usr/local/bin/kubestrap", true),
             bind(&bundle.directory, "/bundle", true),
-            bind(Path::new(engine::SOCKET), engine::SOCKET, false),
+            bind(Path::new(&engine::socket()?), engine::SOCKET, false),
         ]),
         port_bindings: Some(HashMap::from([(port.clone(), Some(vec![published]))])),
         ..Default::default()
