@@ -33,19 +33,27 @@ pub enum Fix {
         /// The rule; peers are ids.
         rule: Rule,
     },
+    /// Make an instance a member of its role's groups again, besides those it is in.
+    JoinGroups {
+        /// `i-...`.
+        instance: String,
+        /// `sg-...`, all of them.
+        groups: Vec<String>,
+    },
 }
 
-/// What can be mended without asking: only rules that the required flows ask for are added, nothing is
-/// ever removed.
+/// What can be mended without asking: rules that the required flows ask for and memberships of a role's groups
+/// are added, nothing is ever removed.
 pub fn fixes(evidence: &Evidence) -> Vec<Fix> {
-    rules::additions(evidence)
+    let joins = rules::memberships(evidence)
         .into_iter()
-        .map(|missing| Fix::AddRule {
-            group: missing.group,
-            direction: missing.direction,
-            rule: missing.rule,
-        })
-        .collect()
+        .map(|(instance, groups)| Fix::JoinGroups { instance, groups });
+    let additions = rules::additions(evidence).into_iter().map(|missing| Fix::AddRule {
+        group: missing.group,
+        direction: missing.direction,
+        rule: missing.rule,
+    });
+    joins.chain(additions).collect()
 }
 
 /// Applies the fixes of a diagnosis, then collects until nothing is wrong any more, for 30 s, or for 120 s
@@ -62,9 +70,18 @@ pub async fn fix_and_verify<W: Witness>(
     if fixes.is_empty() {
         return Ok(before);
     }
-    for Fix::AddRule { group, direction, rule } in &fixes {
-        collector.cloud.set_rules(group, *direction, std::slice::from_ref(rule), &[]).await?;
-        let _ = progress.send(format!("added to the {direction} rules of {group}: {rule}"));
+    for fix in &fixes {
+        let done = match fix {
+            Fix::AddRule { group, direction, rule } => {
+                collector.cloud.set_rules(group, *direction, std::slice::from_ref(rule), &[]).await?;
+                format!("added to the {direction} rules of {group}: {rule}")
+            }
+            Fix::JoinGroups { instance, groups } => {
+                collector.cloud.set_groups(instance, groups).await?;
+                format!("{instance} is in {}", groups.join(", "))
+            }
+        };
+        let _ = progress.send(done);
     }
     let start = Instant::now();
     let (rounds, after) = loop {

@@ -150,21 +150,35 @@ fn outsiders(cloud: &CloudEvidence) -> Vec<Stopped> {
     cloud.members.iter().filter_map(outsider).collect()
 }
 
+/// Instances that are not in the groups of their role, with all the groups they should be in, for `--fix`.
+pub(in super::super) fn memberships(evidence: &Evidence) -> Vec<(String, Vec<String>)> {
+    let cloud = &evidence.cloud;
+    let outsiders = cloud.members.iter().filter(|member| !missing_groups(cloud, member).is_empty());
+    outsiders.map(|member| (member.instance.clone(), all_groups(cloud, member))).collect()
+}
+
+/// Groups of its role that it is not in.
+fn missing_groups<'a>(cloud: &'a CloudEvidence, member: &MemberEvidence) -> Vec<&'a GroupEvidence> {
+    expected_groups(cloud, member).into_iter().filter(|group| !member.groups.contains(&group.id)).collect()
+}
+
+/// The groups it is in and those it should be in.
+fn all_groups(cloud: &CloudEvidence, member: &MemberEvidence) -> Vec<String> {
+    let missing = missing_groups(cloud, member);
+    member.groups.iter().cloned().chain(missing.into_iter().map(|group| group.id.clone())).collect()
+}
+
 fn outside(cloud: &CloudEvidence, member: &MemberEvidence) -> Option<Finding> {
-    let expected = expected_groups(cloud, member);
-    let missing: Vec<&GroupEvidence> =
-        expected.iter().copied().filter(|group| !member.groups.contains(&group.id)).collect();
+    let missing = missing_groups(cloud, member);
     if missing.is_empty() {
         return None;
     }
-    let mut groups = member.groups.clone();
-    groups.extend(missing.iter().map(|group| group.id.clone()));
     let names =
         missing.iter().map(|group| format!("{} ({})", group.id, group.name)).collect::<Vec<_>>().join(", ");
     let command = format!(
         "aws ec2 modify-instance-attribute --instance-id {} --groups {}",
         member.instance,
-        groups.join(" ")
+        all_groups(cloud, member).join(" ")
     );
     Some(
         Finding::error(

@@ -15,7 +15,7 @@ use super::evidence::{ApiState, Evidence, Lookup, ProbeOutcome};
 use super::report::{Check, CheckState, Finding, Report, Severity, Verdict};
 
 use groups::Stopped;
-pub(super) use groups::additions;
+pub(super) use groups::{additions, memberships};
 
 /// Lines of one kind in a finding or check.
 const LINES: usize = 6;

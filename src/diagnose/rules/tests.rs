@@ -185,12 +185,17 @@ fn obey_groups(evidence: &mut Evidence) {
         .map(|member| member.node.clone())
         .filter(|node| node != "control-plane-1" && !passes("api/nodes", node, "control-plane-1"))
         .collect();
+    let answering: Vec<String> = evidence.cluster.coredns.iter().map(|pod| pod.node.clone()).collect();
     look_up(evidence, |lookup| match &lookup.target {
         Target::Pod { node, .. } if lost.contains(&(lookup.from_node.clone(), node.clone())) => {
             Answer::TimedOut
         }
         // Half of what goes to the Service goes to each pod; be it the other node's.
-        Target::Service if lost.iter().any(|(from, _)| *from == lookup.from_node) => Answer::TimedOut,
+        Target::Service
+            if lost.iter().any(|(from, to)| *from == lookup.from_node && answering.contains(to)) =>
+        {
+            Answer::TimedOut
+        }
         _ => Answer::Answered { ms: 10 },
     });
     for node in &mut evidence.cluster.nodes {
@@ -306,11 +311,12 @@ fn without_the_way_to_the_api_server_the_groups_still_say_why() {
 }
 
 #[test]
-fn an_instance_outside_of_its_group_is_named_and_no_rule_is_proposed() {
+fn an_instance_outside_of_its_group_is_named_and_put_back_and_no_rule_is_proposed() {
     let mut evidence = healthy();
     evidence.cloud.members[1].groups = vec!["sg-0000000000000000f".into()];
     obey_groups(&mut evidence);
-    assert_eq!(fixes(&evidence), []);
+    let groups = vec!["sg-0000000000000000f".into(), NODES.into()];
+    assert_eq!(fixes(&evidence), [Fix::JoinGroups { instance: "i-00000000000000001".into(), groups }]);
     assert_snapshot!(findings(&evidence));
 }
 
@@ -457,29 +463,44 @@ fn rules_mut(evidence: &mut Evidence, index: usize, direction: Direction) -> &mu
 }
 
 proptest! {
-    /// Whatever rules are revoked: the verdict is faulty exactly when a required flow is stopped, every
-    /// finding is about a security group (none about a mere consequence), and after the proposed fixes the
-    /// cluster is healthy.
+    /// Whatever rules are revoked and whoever is taken out of a group: the verdict is faulty exactly when something
+    /// is missing, every finding is about a security group or a membership (none about a mere consequence), and
+    /// after the proposed fixes the cluster is healthy.
     #[test]
-    fn any_rules_revoked_are_found_named_and_mended(revoked in proptest::collection::vec(any::<bool>(), 16)) {
+    fn any_rules_and_memberships_revoked_are_found_named_and_mended(
+        revoked in proptest::collection::vec(any::<bool>(), 16),
+        outside in proptest::collection::vec(proptest::bool::weighted(0.2), 3),
+    ) {
         let mut evidence = healthy();
+        for (member, _) in evidence.cloud.members.iter_mut().zip(&outside).filter(|(_, outside)| **outside) {
+            member.groups = vec!["sg-0000000000000000f".into()];
+        }
         let all = all_rules(&evidence);
         for ((index, direction, rule), _) in all.iter().zip(&revoked).filter(|(_, revoked)| **revoked) {
             rules_mut(&mut evidence, *index, *direction).retain(|kept| kept != rule);
         }
-        let anything = all.iter().zip(&revoked).any(|(_, revoked)| *revoked);
+        let anything = all.iter().zip(&revoked).any(|(_, revoked)| *revoked) || outside.contains(&true);
         let mut seen = evidence.clone();
         obey_groups(&mut seen);
         let report = judge(&seen);
         prop_assert_eq!(report.verdict, if anything { Verdict::Faulty } else { Verdict::Healthy });
         for finding in &report.findings {
-            prop_assert!(finding.resource.starts_with("sg-"), "{:?}", finding);
+            let membership = finding.code == "KS-NET-MEMBERSHIP";
+            prop_assert!(finding.resource.starts_with(if membership { "i-" } else { "sg-" }), "{:?}", finding);
             prop_assert_eq!(finding.severity, Severity::Error);
-            prop_assert!(finding.cause.contains(&finding.resource), "{:?}", finding);
+            prop_assert!(membership || finding.cause.contains(&finding.resource), "{:?}", finding);
         }
-        for Fix::AddRule { group, direction, rule } in fixes(&seen) {
-            let index = evidence.cloud.groups.iter().position(|known| known.id == group).unwrap();
-            rules_mut(&mut evidence, index, direction).push(rule);
+        for fix in fixes(&seen) {
+            match fix {
+                Fix::AddRule { group, direction, rule } => {
+                    let index = evidence.cloud.groups.iter().position(|known| known.id == group).unwrap();
+                    rules_mut(&mut evidence, index, direction).push(rule);
+                }
+                Fix::JoinGroups { instance, groups } => {
+                    let members = &mut evidence.cloud.members;
+                    members.iter_mut().find(|member| member.instance == instance).unwrap().groups = groups;
+                }
+            }
         }
         evidence.cluster = healthy().cluster;
         obey_groups(&mut evidence);

@@ -10,8 +10,8 @@ pub(super) const PAGES: super::Pages = &[
     (
         "KS-NET-MEMBERSHIP",
         "An instance is not in a security group that its role needs, so that rules which name the group as \
-         a peer do not reach it. Somebody changed the instance's groups by hand. The command in the finding \
-         puts it back into all of them.",
+         a peer do not reach it. Somebody changed the instance's groups by hand. The command in the finding, \
+         `kubestrap diagnose dns --fix` and `kubestrap up` put it back.",
     ),
     (
         "KS-NET-EGRESS-BLOCKED",
