@@ -6,105 +6,16 @@
 // What it prints is the record of the run.
 #![allow(clippy::print_stdout)]
 
+#[path = "e2e/bad_days.rs"]
+mod bad_days;
+#[path = "e2e/run.rs"]
+mod run;
+
 use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use serde_json::Value;
-
-/// A kubestrap with a state folder of its own.
-struct Run {
-    home: tempfile::TempDir,
-    spec: PathBuf,
-}
-
-/// What a command did.
-struct Answer {
-    code: i32,
-    stdout: String,
-    stderr: String,
-    took: Duration,
-}
-
-impl Run {
-    fn new() -> Self {
-        let spec = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/lab.toml");
-        Self { home: tempfile::tempdir().unwrap(), spec }
-    }
-
-    fn environment(&self) -> [(&'static str, PathBuf); 3] {
-        [
-            ("XDG_STATE_HOME", self.home.path().to_owned()),
-            ("KUBECONFIG", self.home.path().join("user-kubeconfig")),
-            ("KUBESTRAP_FILE", self.spec.clone()),
-        ]
-    }
-
-    fn kubestrap(&self, args: &[&str]) -> Answer {
-        let start = Instant::now();
-        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_kubestrap"))
-            .args(args)
-            .envs(self.environment())
-            .output()
-            .unwrap();
-        let answer = Answer {
-            code: status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-            took: start.elapsed(),
-        };
-        println!(
-            "e2e: {:6.1} s  exit {}  kubestrap {}",
-            answer.took.as_secs_f64(),
-            answer.code,
-            args.join(" ")
-        );
-        answer
-    }
-}
-
-impl Answer {
-    /// The answer, which must have this exit code.
-    #[track_caller]
-    fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
-        self
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
-    }
-}
-
-/// Stops the lab when the test ends, however it ends.
-struct Lab<'a>(&'a Run);
-
-impl Drop for Lab<'_> {
-    fn drop(&mut self) {
-        self.0.kubestrap(&["lab", "stop"]);
-    }
-}
-
-fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().unwrap();
-    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn get(url: &str) -> String {
-    let output = Command::new("curl").args(["-sS", "--max-time", "10", url]).output().unwrap();
-    assert!(output.status.success(), "curl {url}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// The Python environment of the outside judges.
-fn venv() -> String {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/tools/venv.sh");
-    let output = Command::new(script).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
+use run::{Lab, Run, docker, get, venv};
 
 /// What `timeout` exits with when time ran out: the packets were dropped, not refused.
 const TIMED_OUT: i32 = 124;
@@ -126,8 +37,11 @@ fn e2e_the_main_job_from_one_spec_to_two_services_and_back_to_nothing() {
     let refused = run.kubestrap(&["up"]).exits(64);
     assert!(refused.stderr.contains("KS-CONSENT"), "{}", refused.stderr);
 
-    // Up, deploy, and the page through every node.
+    // What goes wrong on the way up is told, and what was reached is kept; then it goes on from there.
+    bad_days::on_the_way_up(&run);
     run.kubestrap(&["up", "--yes"]).exits(0);
+
+    // Deploy, and the page through every node.
     let deployed = run.kubestrap(&["deploy", "-o", "json"]).exits(0).json();
     let urls: Vec<String> = deployed["services"]
         .as_array()
@@ -204,6 +118,8 @@ fn e2e_the_main_job_from_one_spec_to_two_services_and_back_to_nothing() {
     }
     knock("control-plane-1", 0);
     knock("general-1", TIMED_OUT);
+
+    bad_days::of_a_ready_cluster(&run);
 
     // The local files are a cache: without them the plan is still empty.
     std::fs::remove_dir_all(run.home.path().join("kubestrap")).unwrap();

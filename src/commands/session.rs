@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::kube::{KubeCluster, Kubeconfigs};
 use crate::local::{LocalFiles, Lock};
 use crate::plan::{Observed, Plan};
-use crate::ports::{Cloud, CloudState, Cluster, ClusterError, Host, Remote, Scope};
+use crate::ports::{Cloud, CloudState, Cluster, ClusterError, Host, Remote, RemoteError, Scope};
 use crate::script::BootstrapToken;
 use crate::spec::{self, ImageSource, ProviderKind, Spec};
 use crate::ssh::{Settings, Ssh};
@@ -70,8 +70,13 @@ impl Session {
             Scope { id: format!("{}-{}", spec.name, &hex::encode(digest)[..8]), name: spec.name.clone() };
         let files = LocalFiles::open(&scope.id).map_err(local)?;
         let patience = Duration::from_secs(spec.ssh.timeout_seconds.into());
-        let ssh = Ssh::with(files.dir(), Settings { patience, ..Settings::default() })?;
+        let ssh = ssh_in(&files, patience)?;
         Ok(Self { spec, scope, cloud: Arc::new(cloud), ssh: Arc::new(ssh), files })
+    }
+
+    /// Connections of their own to the nodes, which may take no longer than `patience` to answer.
+    pub fn ssh_for(&self, patience: Duration) -> Result<Ssh, Failure> {
+        Ok(ssh_in(&self.files, patience)?)
     }
 
     /// Takes the cluster's lock.
@@ -187,6 +192,10 @@ impl Session {
         let admin_conf = self.ssh.read(&node, "/etc/kubernetes/admin.conf").await?;
         Ok(self.keeper().keep(&admin_conf, &format!("https://{address}:6443")).await?)
     }
+}
+
+fn ssh_in(files: &LocalFiles, patience: Duration) -> Result<Ssh, RemoteError> {
+    Ssh::with(files.dir(), Settings { patience, ..Settings::default() })
 }
 
 /// The failure of a command on a cluster that does not exist.

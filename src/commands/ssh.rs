@@ -2,12 +2,18 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use super::session::{Session, load, local, no_cluster};
 use crate::cli::SshArgs;
 use crate::failure::{Exit, Failure};
-use crate::ports::Host;
+use crate::ports::{Host, Remote};
 use crate::ui::Ui;
+
+/// What ssh exits with when it is ssh that failed.
+const TROUBLE: u8 = 255;
+/// How long the node may take to answer the login that looks for the reason.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Hands the terminal to `ssh`; its exit status becomes ours.
 pub async fn run(file: &Path, args: &SshArgs, _ui: Ui) -> Result<Exit, Failure> {
@@ -34,7 +40,11 @@ pub async fn run(file: &Path, args: &SshArgs, _ui: Ui) -> Result<Exit, Failure> 
         .status()
         .await
         .map_err(local)?;
-    // A command that a signal ended has no status; 255 is what ssh itself says of trouble.
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(255);
+    // A command that a signal ended has no status.
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(TROUBLE);
+    if code == TROUBLE {
+        // Its own word for trouble, or the command's: a login of ours tells which, and what to do about it.
+        session.ssh_for(PATIENCE)?.connect(&host).await?;
+    }
     Ok(if code == 0 { Exit::Done } else { Exit::Command(code) })
 }

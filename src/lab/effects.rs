@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::desired::{Desired, Report};
 use super::fabric::{Fabric, FabricError, VpcSockets};
-use super::machine::{Machines, Shop};
+use super::machine::{Blueprint, Machines, Shop};
 use super::{imds, resolver};
 
 /// The network and the machines behind one [`Desired`].
@@ -25,18 +25,18 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Nothing exists yet. Machines are made from `image`; what becomes of them is sent to
+    /// Nothing exists yet. Machines are made by `blueprint`; what becomes of them is sent to
     /// `reports`; VPCs forward unknown names to `upstream`, if any.
     pub fn new(
         fabric: Fabric,
         docker: Docker,
-        image: String,
+        blueprint: Blueprint,
         reports: mpsc::UnboundedSender<Report>,
         upstream: Option<SocketAddr>,
     ) -> Self {
         let fabric = Arc::new(Mutex::new(fabric));
         let (desired, receiver) = watch::channel(Arc::default());
-        let shop = Shop { docker, fabric: Arc::clone(&fabric), desired: receiver, reports, image };
+        let shop = Shop { docker, fabric: Arc::clone(&fabric), desired: receiver, reports, blueprint };
         Self { fabric, machines: Machines::new(shop), desired, services: BTreeMap::new(), upstream }
     }
 

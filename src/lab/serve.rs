@@ -18,6 +18,7 @@ use super::desired::Desired;
 use super::effects::Effects;
 use super::fabric::probe::{self, ProbeError};
 use super::fabric::{Fabric, FabricError, Netns, Site};
+use super::machine::Blueprint;
 use super::machine::container::{INSTANCE_LABEL, LABEL, remove};
 use super::registry::{self, RegistryError};
 use super::sources;
@@ -34,8 +35,8 @@ pub const SOURCES_PORT: u16 = 8080;
 pub struct ServeOptions {
     /// The bundle's directory.
     pub bundle: PathBuf,
-    /// The engine's image of a node.
-    pub image: String,
+    /// What instances are made of.
+    pub blueprint: Blueprint,
     /// The network between the user's host and the lab.
     pub subnet: Ipv4Net,
     /// The lab's address in it.
@@ -115,7 +116,7 @@ pub async fn run(options: ServeOptions) -> Result<(), ServeError> {
     goals.mark_changed();
     let (reports, mut reported) = mpsc::unbounded_channel();
     let upstream = if options.internet { host_resolver() } else { None };
-    let mut effects = Effects::new(fabric, docker, options.image.clone(), reports, upstream);
+    let mut effects = Effects::new(fabric, docker, options.blueprint.clone(), reports, upstream);
 
     let registry = registry::router(&options.bundle.join("images"), &options.state)?;
     let mut servers = tokio::task::JoinSet::new();

@@ -26,7 +26,8 @@ use serde::Serialize;
 pub use doctor::{Check, Verdict, doctor};
 pub use error::HostError;
 
-use super::machine::container::{console, labels};
+use super::machine::Blueprint;
+use super::machine::container::{MODULES, console, labels};
 use super::serve::{Health, REGISTRY_PORT, SOURCES_PORT, ServeOptions};
 use engine::connect;
 
@@ -291,7 +292,7 @@ fn container(
     let address = lab_address(options.range);
     let serve = ServeOptions {
         bundle: "/bundle".into(),
-        image: bundle.image.clone(),
+        blueprint: Blueprint { image: bundle.image.clone(), modules: Path::new(MODULES).exists() },
         subnet: options.range,
         address,
         port: options.port,

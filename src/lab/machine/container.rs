@@ -15,7 +15,7 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
 
-use super::{MachineError, Shop, domain_of};
+use super::{Blueprint, MachineError, Shop, domain_of};
 use crate::lab::fabric::interface_of;
 use crate::lab::fabric::ruleset::resolver_of;
 use crate::lab::imds::host_name;
@@ -27,6 +27,8 @@ pub const INSTANCE_LABEL: &str = "kubestrap.instance";
 
 /// The first process's script.
 const ENTRY: &str = include_str!("entry.sh");
+/// The kernel's modules, on the engine's host and in a machine.
+pub const MODULES: &str = "/lib/modules";
 /// What needs a real file system below: overlayfs does not nest.
 const VOLUMES: [&str; 3] = ["/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd"];
 /// How long systemd may take to power off, in seconds.
@@ -67,7 +69,7 @@ impl Body {
             let zone = desired.machines.iter().find(|each| each.id == machine).map(|each| each.zone.as_str());
             let domain = domain_of(zone.unwrap_or_default());
             let arguments = [machine.to_owned(), resolver_of(vpc).to_string(), domain];
-            config(&shop.image, machine, &host_name(interface.private_ip), arguments)
+            config(&shop.blueprint, machine, &host_name(interface.private_ip), arguments)
         };
         let options = CreateContainerOptionsBuilder::new().name(&body.name).build();
         shop.docker.create_container(Some(options), config).await?;
@@ -171,7 +173,12 @@ pub fn labels() -> HashMap<String, String> {
 
 /// What boots systemd in a container: plain `--privileged` fails where CAP_SYS_RESOURCE is not in
 /// the bounding set, and needs more of the host than this.
-fn config(image: &str, machine: &str, hostname: &str, arguments: [String; 3]) -> ContainerCreateBody {
+fn config(
+    blueprint: &Blueprint,
+    machine: &str,
+    hostname: &str,
+    arguments: [String; 3],
+) -> ContainerCreateBody {
     let strings = |items: &[&str]| Some(items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>());
     let volumes = VOLUMES.iter().map(|target| Mount {
         target: Some((*target).to_owned()),
@@ -179,13 +186,13 @@ fn config(image: &str, machine: &str, hostname: &str, arguments: [String; 3]) ->
         volume_options: Some(MountVolumeOptions { labels: Some(labels()), ..Default::default() }),
         ..Default::default()
     });
-    let modules = Mount {
-        target: Some("/lib/modules".to_owned()),
-        source: Some("/lib/modules".to_owned()),
+    let modules = blueprint.modules.then(|| Mount {
+        target: Some(MODULES.to_owned()),
+        source: Some(MODULES.to_owned()),
         typ: Some(MountType::BIND),
         read_only: Some(true),
         ..Default::default()
-    };
+    });
     let host_config = HostConfig {
         network_mode: Some("none".to_owned()),
         cap_add: strings(&["ALL"]),
@@ -201,7 +208,7 @@ fn config(image: &str, machine: &str, hostname: &str, arguments: [String; 3]) ->
                 .map(|(path, options)| (path.to_owned(), options.to_owned()))
                 .into(),
         ),
-        mounts: Some(volumes.chain([modules]).collect()),
+        mounts: Some(volumes.chain(modules).collect()),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
             config: Some(HashMap::from([("max-size".to_owned(), "10m".to_owned())])),
@@ -211,7 +218,7 @@ fn config(image: &str, machine: &str, hostname: &str, arguments: [String; 3]) ->
     let mut labels = labels();
     labels.insert(INSTANCE_LABEL.to_owned(), machine.to_owned());
     ContainerCreateBody {
-        image: Some(image.to_owned()),
+        image: Some(blueprint.image.clone()),
         hostname: Some(hostname.to_owned()),
         entrypoint: strings(&["/bin/sh", "-c", ENTRY, "entry"]),
         cmd: Some(arguments.to_vec()),

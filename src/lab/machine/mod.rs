@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bollard::Docker;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
@@ -44,6 +45,15 @@ pub enum MachineError {
     },
 }
 
+/// What every instance is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blueprint {
+    /// The engine's image of a node.
+    pub image: String,
+    /// Whether the engine's host has kernel modules to lend: one in a virtual machine of its own may have none.
+    pub modules: bool,
+}
+
 /// What every keeper needs.
 #[derive(Clone, Debug)]
 pub struct Shop {
@@ -55,8 +65,8 @@ pub struct Shop {
     pub desired: watch::Receiver<Arc<Desired>>,
     /// Where keepers report.
     pub reports: mpsc::UnboundedSender<Report>,
-    /// The image of every instance.
-    pub image: String,
+    /// What they are made of.
+    pub blueprint: Blueprint,
 }
 
 /// All keepers.
