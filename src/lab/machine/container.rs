@@ -31,6 +31,36 @@ const ENTRY: &str = include_str!("entry.sh");
 pub const MODULES: &str = "/lib/modules";
 /// What needs a real file system below: overlayfs does not nest.
 const VOLUMES: [&str; 3] = ["/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd"];
+/// What systemd, a kubelet and Calico do on a machine. By name and not ALL: the engine refuses a name that this
+/// machine cannot give (SYS_RESOURCE, in a sandbox), and nothing here may set the host's clock (SYS_TIME).
+const CAPABILITIES: [&str; 26] = [
+    "AUDIT_CONTROL",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "KILL",
+    "LEASE",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_CHROOT",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PTRACE",
+];
 /// How long systemd may take to power off, in seconds.
 const SHUTDOWN: i32 = 20;
 /// How much of a console is kept, in bytes.
@@ -171,8 +201,7 @@ pub fn labels() -> HashMap<String, String> {
     HashMap::from([(LABEL.to_owned(), "1".to_owned())])
 }
 
-/// What boots systemd in a container: plain `--privileged` fails where CAP_SYS_RESOURCE is not in
-/// the bounding set, and needs more of the host than this.
+/// What boots systemd, kubeadm and Calico in a container; `--privileged` is more of the host than that.
 fn config(
     blueprint: &Blueprint,
     machine: &str,
@@ -195,8 +224,8 @@ fn config(
     });
     let host_config = HostConfig {
         network_mode: Some("none".to_owned()),
-        cap_add: strings(&["ALL"]),
-        cap_drop: strings(&["SYS_RESOURCE"]),
+        cap_drop: strings(&["ALL"]),
+        cap_add: strings(&CAPABILITIES),
         security_opt: strings(&["seccomp=unconfined", "apparmor=unconfined", "label=disable"]),
         // The API's spelling of systempaths=unconfined.
         masked_paths: Some(Vec::new()),
