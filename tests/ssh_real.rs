@@ -198,6 +198,24 @@ async fn the_first_login_replaces_the_temporary_host_key_and_the_connection_goes
 }
 
 #[tokio::test]
+async fn a_switch_after_sshd_was_restarted_asks_systemd_and_keeps_its_own_connection() {
+    let (mut node, ssh) = Node::launched();
+    ssh.connect(&node.host()).await.unwrap();
+    // As cloud-init does while a machine boots: the login goes on, and its listener is another process now.
+    node.stop();
+    node.start();
+    let switch = include_str!("../templates/switch-host-key.sh")
+        .replace("{{ path }}", &format!("'{}'", node.path("host_key").display()));
+    // This machine's own sshd is none of ours.
+    let guarded = format!("systemctl() {{ echo \"asked: $*\"; }}\n{switch}");
+    let (sender, mut lines) = channel();
+    ssh.run(NODE, &script("switch", &guarded), sender).await.unwrap();
+    assert_eq!(lines.recv().await, Some(Line::Output("asked: reload ssh.service".into())));
+    run(&ssh, "after", "true\n").await.unwrap();
+    assert_eq!(ssh.connections(), 1, "the connection was not cut");
+}
+
+#[tokio::test]
 async fn an_exchange_cut_short_before_the_switch_is_finished_by_the_next_login() {
     let (node, ssh) = Node::launched();
     let next = new_key(&node.path("host_key.next"));

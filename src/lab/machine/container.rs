@@ -33,7 +33,7 @@ pub const MODULES: &str = "/lib/modules";
 const VOLUMES: [&str; 3] = ["/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd"];
 /// What systemd, a kubelet and Calico do on a machine. By name and not ALL: the engine refuses a name that this
 /// machine cannot give (SYS_RESOURCE, in a sandbox), and nothing here may set the host's clock (SYS_TIME).
-const CAPABILITIES: [&str; 26] = [
+const CAPABILITIES: [&str; 27] = [
     "AUDIT_CONTROL",
     "AUDIT_WRITE",
     "CHOWN",
@@ -60,6 +60,8 @@ const CAPABILITIES: [&str; 26] = [
     "SYS_MODULE",
     "SYS_NICE",
     "SYS_PTRACE",
+    // The kubelet reads /dev/kmsg.
+    "SYSLOG",
 ];
 /// How long systemd may take to power off, in seconds.
 const SHUTDOWN: i32 = 20;
