@@ -104,6 +104,8 @@ fn e2e_the_main_job_from_one_spec_to_two_services_and_back_to_nothing() {
     println!("{}", String::from_utf8_lossy(&judged.stdout));
     assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
 
+    bad_days::of_a_ready_cluster(&run);
+
     // A node's own firewall decides nothing: flushing it opens nothing that the fabric closes.
     let status = run.kubestrap(&["status", "-o", "json"]).exits(0).json();
     let kubelet = format!(
@@ -118,8 +120,6 @@ fn e2e_the_main_job_from_one_spec_to_two_services_and_back_to_nothing() {
     }
     knock("control-plane-1", 0);
     knock("general-1", TIMED_OUT);
-
-    bad_days::of_a_ready_cluster(&run);
 
     // The local files are a cache: without them the plan is still empty.
     std::fs::remove_dir_all(run.home.path().join("kubestrap")).unwrap();

@@ -5,7 +5,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::evidence::{
-    ApiState, CloudEvidence, ClusterEvidence, Evidence, FlowEvidence, GroupEvidence, MemberEvidence,
+    AbsentEvidence, ApiState, CloudEvidence, ClusterEvidence, Evidence, FlowEvidence, GroupEvidence,
+    MemberEvidence,
 };
 use super::report::Report;
 use super::rules::judge;
@@ -77,12 +78,20 @@ impl<W: Witness> Collector<'_, W> {
             private_ip: instance.private_ip,
             groups: instance.groups.clone(),
         });
+        let absent = self.spec.nodes().filter_map(|(node, role)| {
+            let present = state.instances.iter().any(|instance| instance.node == node);
+            // Who could not be asked has told of no instance.
+            (failure.is_none() && !present)
+                .then_some(AbsentEvidence { node, control_plane: role == Role::ControlPlane })
+        });
+        let absent = absent.collect();
         CloudEvidence {
             region: self.spec.provider.region.clone(),
             endpoint: self.spec.provider.endpoint.clone(),
             failure,
             groups: groups.collect(),
             members: members.collect(),
+            absent,
             flows: network::required(self.spec).iter().map(FlowEvidence::from).collect(),
         }
     }

@@ -213,8 +213,20 @@ pub struct CloudEvidence {
     pub groups: Vec<GroupEvidence>,
     /// The instances.
     pub members: Vec<MemberEvidence>,
+    /// Nodes of the spec that have no instance.
+    #[serde(default)]
+    pub absent: Vec<AbsentEvidence>,
     /// What must pass.
     pub flows: Vec<FlowEvidence>,
+}
+
+/// A node of the spec that has no instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbsentEvidence {
+    /// Node name.
+    pub node: String,
+    /// Whether it is of the control plane.
+    pub control_plane: bool,
 }
 
 /// A security group.

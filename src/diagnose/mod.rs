@@ -10,9 +10,9 @@ mod rules;
 
 pub use collect::{Collector, Witness};
 pub use evidence::{
-    Answer, ApiState, CloudEvidence, ClusterEvidence, Evidence, FlowEnd, FlowEvidence, GroupEvidence, Lookup,
-    MemberEvidence, NodeEvidence, PodEvidence, ProbeEvidence, ProbeOutcome, ServiceEvidence, Target,
-    Transport,
+    AbsentEvidence, Answer, ApiState, CloudEvidence, ClusterEvidence, Evidence, FlowEnd, FlowEvidence,
+    GroupEvidence, Lookup, MemberEvidence, NodeEvidence, PodEvidence, ProbeEvidence, ProbeOutcome,
+    ServiceEvidence, Target, Transport,
 };
 pub use fix::{Fix, fix_and_verify, fixes};
 pub use report::{Check, CheckState, Finding, FixCommand, Report, Severity, Verdict, render};

@@ -3,14 +3,15 @@
 use super::super::evidence::{ClusterEvidence, PodEvidence};
 use super::super::report::Finding;
 use super::few;
+use super::nodes::{Dead, follows};
 
 const DEPLOYMENT: &str = "Deployment kube-system/coredns";
 const SERVICE: &str = "Service kube-system/kube-dns";
 /// What kubeadm gives CoreDNS.
 const SELECTOR: &str = "k8s-app=kube-dns";
 
-pub(super) fn judge(cluster: &ClusterEvidence) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = deployment(cluster).into_iter().collect();
+pub(super) fn judge(cluster: &ClusterEvidence, dead: &mut [Dead]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = deployment(cluster, dead).into_iter().collect();
     findings.extend(service(cluster));
     findings
 }
@@ -40,7 +41,7 @@ pub(super) fn service_lines(cluster: &ClusterEvidence) -> Vec<String> {
     }
 }
 
-fn deployment(cluster: &ClusterEvidence) -> Option<Finding> {
+fn deployment(cluster: &ClusterEvidence, dead: &mut [Dead]) -> Option<Finding> {
     let Some(replicas) = cluster.coredns_replicas else {
         if failed(cluster, "Deployment coredns") {
             return None;
@@ -65,6 +66,10 @@ fn deployment(cluster: &ClusterEvidence) -> Option<Finding> {
         return None;
     }
     let troubled: Vec<&PodEvidence> = cluster.coredns.iter().filter(|pod| !pod.ready).collect();
+    let on_the_dead = |pod: &&&PodEvidence| follows(dead, &pod.node, &pod_line(pod));
+    if ready > 0 && !troubled.is_empty() && troubled.iter().filter(on_the_dead).count() == troubled.len() {
+        return None;
+    }
     let evidence = few(troubled.iter().map(|pod| pod_line(pod)))
         .into_iter()
         .chain(cluster.coredns_log.iter().map(|line| format!("log: {line}")));

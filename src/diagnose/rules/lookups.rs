@@ -6,9 +6,16 @@ use super::super::evidence::{Answer, ClusterEvidence, Lookup, Target, Transport}
 use super::super::report::Finding;
 use super::few;
 use super::groups::Stopped;
-use super::nodes::explain;
+use super::nodes::{Dead, explain, follows};
 
-pub(super) fn judge(cluster: &ClusterEvidence, stopped: &mut [Stopped], symptoms: &mut Vec<Finding>) {
+pub(super) fn judge(
+    cluster: &ClusterEvidence,
+    stopped: &mut [Stopped],
+    dead: &mut [Dead],
+    symptoms: &mut Vec<Finding>,
+) {
+    let beyond_the_dead = aside(cluster, dead);
+    let cluster = &beyond_the_dead;
     // That a pod which is not ready does not answer is no news.
     let is_ready = |lookup: &&Lookup| match &lookup.target {
         Target::Service => true,
@@ -36,6 +43,21 @@ pub(super) fn judge(cluster: &ClusterEvidence, stopped: &mut [Stopped], symptoms
         return;
     }
     symptoms.push(pattern(cluster, &unanswered, &to_pods, &lost_to_pods, &lost_across));
+}
+
+/// The cluster without the lookups from and to nodes that are dead: what is lost there is evidence of that, and so is
+/// what the Service sends to a CoreDNS pod on one of them before Kubernetes takes it out.
+fn aside(cluster: &ClusterEvidence, dead: &mut [Dead]) -> ClusterEvidence {
+    let mut rest = cluster.clone();
+    rest.lookups.retain(|lookup| {
+        let behind = match &lookup.target {
+            Target::Pod { node, .. } => vec![node],
+            Target::Service => cluster.coredns.iter().filter(|pod| pod.ready).map(|pod| &pod.node).collect(),
+        };
+        let dead_end = [&lookup.from_node].into_iter().chain(behind);
+        lookup.answered() || !dead_end.into_iter().any(|node| follows(dead, node, &lookup.to_string()))
+    });
+    rest
 }
 
 /// Whether a stopped VXLAN explains the loss between nodes; then it is that finding's evidence.

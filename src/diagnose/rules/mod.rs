@@ -16,6 +16,7 @@ use super::report::{Check, CheckState, Finding, Report, Severity, Verdict};
 
 use groups::Stopped;
 pub(super) use groups::{additions, memberships};
+use nodes::Dead;
 
 /// Lines of one kind in a finding or check.
 const LINES: usize = 6;
@@ -23,16 +24,17 @@ const LINES: usize = 6;
 /// Judges `evidence`. `seconds` is zero: the judge has no clock.
 pub fn judge(evidence: &Evidence) -> Report {
     let cluster = &evidence.cluster;
-    let mut causes = nodes::instances(evidence);
+    let mut dead = nodes::dead(evidence);
     let mut stopped = groups::stopped(evidence);
     let mut symptoms = Vec::new();
 
-    api(evidence, &mut stopped, &causes, &mut symptoms);
+    api(evidence, &mut stopped, &dead, &mut symptoms);
     if matches!(cluster.api, ApiState::Answers) {
-        symptoms.extend(coredns::judge(cluster));
-        nodes::judge(evidence, &mut stopped, &causes, &mut symptoms);
-        lookups::judge(cluster, &mut stopped, &mut symptoms);
+        symptoms.extend(coredns::judge(cluster, &mut dead));
+        nodes::judge(evidence, &mut stopped, &mut dead, &mut symptoms);
+        lookups::judge(cluster, &mut stopped, &mut dead, &mut symptoms);
     }
+    let mut causes: Vec<Finding> = dead.into_iter().map(|dead| dead.finding).collect();
     causes.extend(stopped.into_iter().map(|stopped| stopped.finding));
     causes.extend(symptoms);
 
@@ -48,7 +50,7 @@ pub fn judge(evidence: &Evidence) -> Report {
 }
 
 /// The API server cannot be asked: because of a group, or we do not know why.
-fn api(evidence: &Evidence, stopped: &mut [Stopped], causes: &[Finding], symptoms: &mut Vec<Finding>) {
+fn api(evidence: &Evidence, stopped: &mut [Stopped], dead: &[Dead], symptoms: &mut Vec<Finding>) {
     let cluster = &evidence.cluster;
     let (code, cause, line) = match &cluster.api {
         ApiState::Answers => return,
@@ -76,7 +78,7 @@ fn api(evidence: &Evidence, stopped: &mut [Stopped], causes: &[Finding], symptom
             stopped.finding.evidence.push(line);
             return;
         }
-        if causes.iter().any(|finding| finding.code == nodes::INSTANCE) {
+        if dead.iter().any(|dead| dead.control_plane) {
             return symptoms.push(Finding::error(code, "API server", cause).into_warning().seen([line]));
         }
     }

@@ -5,31 +5,51 @@ use super::super::report::Finding;
 use super::groups::{Stopped, cli};
 
 /// Code of a finding about an instance that does not run.
-pub(super) const INSTANCE: &str = "KS-NODE-INSTANCE";
+const INSTANCE: &str = "KS-NODE-INSTANCE";
 
-/// Instances that do not run.
-pub(super) fn instances(evidence: &Evidence) -> Vec<Finding> {
+/// A node whose instance does not run or is gone, and the finding that says so: what else is found on it
+/// follows from that.
+#[derive(Clone, Debug)]
+pub(super) struct Dead {
+    pub(super) node: String,
+    pub(super) control_plane: bool,
+    pub(super) finding: Finding,
+}
+
+/// Nodes without a running instance.
+pub(super) fn dead(evidence: &Evidence) -> Vec<Dead> {
     let cloud = &evidence.cloud;
-    cloud
-        .members
-        .iter()
-        .filter(|member| member.state != "running")
-        .map(|member| {
-            Finding::error(
-                INSTANCE,
-                member.instance.clone(),
-                format!("the instance of {} is {}", member.node, member.state),
-            )
-            .mended_by(cli(cloud, &format!("aws ec2 start-instances --instance-ids {}", member.instance)))
-        })
-        .collect()
+    let stopped = cloud.members.iter().filter(|member| member.state != "running").map(|member| {
+        let cause = format!("the instance of {} is {}", member.node, member.state);
+        let command = format!("aws ec2 start-instances --instance-ids {}", member.instance);
+        let finding =
+            Finding::error(INSTANCE, member.instance.clone(), cause).mended_by(cli(cloud, &command));
+        Dead { node: member.node.clone(), control_plane: member.control_plane, finding }
+    });
+    let absent = cloud.absent.iter().map(|absent| {
+        let node = absent.node.clone();
+        let cause = format!("{node} has no instance: it was terminated, or never launched");
+        let command = match absent.control_plane {
+            true => "kubestrap down && kubestrap up    # its etcd data went with it",
+            false => "kubestrap up",
+        };
+        let finding = Finding::error(INSTANCE, format!("node {node}"), cause).mended_by(command);
+        Dead { node, control_plane: absent.control_plane, finding }
+    });
+    stopped.chain(absent).collect()
+}
+
+/// Whether `line` is about a dead node; then it is that finding's evidence.
+pub(super) fn follows(dead: &mut [Dead], node: &str, line: &str) -> bool {
+    let cause = dead.iter_mut().find(|dead| dead.node == node);
+    cause.map(|dead| attach(&mut dead.finding, line)).is_some()
 }
 
 /// Nodes that are not Ready, kubelets that cannot be reached, Calico and kube-proxy.
 pub(super) fn judge(
     evidence: &Evidence,
     stopped: &mut [Stopped],
-    causes: &[Finding],
+    dead: &mut [Dead],
     symptoms: &mut Vec<Finding>,
 ) {
     let cluster = &evidence.cluster;
@@ -39,11 +59,7 @@ pub(super) fn judge(
             node.name,
             node.reason.as_deref().unwrap_or("no reason given")
         );
-        let instance = evidence.cloud.members.iter().find(|member| member.node == node.name);
-        if instance.is_some_and(|member| causes.iter().any(|cause| cause.resource == member.instance)) {
-            continue;
-        }
-        if explain(stopped, &["api/nodes", "egress"], &line) {
+        if follows(dead, &node.name, &line) || explain(stopped, &["api/nodes", "egress"], &line) {
             continue;
         }
         let command = format!("kubestrap ssh {} -- sudo journalctl -u kubelet -n 50 --no-pager", node.name);
@@ -71,7 +87,10 @@ pub(super) fn judge(
             ),
         };
         let not_ready = cluster.nodes.iter().any(|node| node.name == probe.node && !node.ready);
-        if explain(stopped, &["kubelet", "api/nodes", "egress"], &line) || not_ready {
+        if follows(dead, &probe.node, &line)
+            || explain(stopped, &["kubelet", "api/nodes", "egress"], &line)
+            || not_ready
+        {
             continue;
         }
         let pod = probe.pod.as_deref().unwrap_or_default();
@@ -86,7 +105,7 @@ pub(super) fn judge(
     ] {
         for pod in pods.iter().filter(|pod| !pod.ready && running(&pod.node)) {
             let line = super::coredns::pod_line(pod);
-            if !explain(stopped, &["api/nodes", "egress"], &line) {
+            if !follows(dead, &pod.node, &line) && !explain(stopped, &["api/nodes", "egress"], &line) {
                 symptoms.push(agent(code, what, pod, line));
             }
         }
@@ -116,13 +135,12 @@ fn agent(code: &str, what: &str, pod: &PodEvidence, line: String) -> Finding {
 /// Adds `line` to the evidence of the first stopped flow that explains it.
 pub(super) fn explain(stopped: &mut [Stopped], flows: &[&str], line: &str) -> bool {
     let cause = stopped.iter_mut().find(|stopped| flows.iter().any(|flow| stopped.has(flow)));
-    match cause {
-        Some(cause) => {
-            if cause.finding.evidence.len() < 12 {
-                cause.finding.evidence.push(line.to_owned());
-            }
-            true
-        }
-        None => false,
+    cause.map(|cause| attach(&mut cause.finding, line)).is_some()
+}
+
+/// A dozen lines say what a hundred would.
+fn attach(finding: &mut Finding, line: &str) {
+    if finding.evidence.len() < 12 {
+        finding.evidence.push(line.to_owned());
     }
 }

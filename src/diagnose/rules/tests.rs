@@ -107,6 +107,7 @@ fn healthy() -> Evidence {
             failure: None,
             groups: groups.collect(),
             members: members.collect(),
+            absent: Vec::new(),
             flows: required(&spec).iter().map(FlowEvidence::from).collect(),
         },
     };
@@ -330,6 +331,37 @@ fn a_stopped_instance_is_the_cause_of_its_node() {
         ProbeOutcome::NotRunning("the node is not Ready: NodeStatusUnknown".into());
     evidence.cluster.lookups.retain(|lookup| lookup.from_node != "general-2");
     assert_snapshot!(findings(&evidence));
+}
+
+/// Kubernetes takes most of a minute to notice; the cloud knows at once.
+#[test]
+fn a_terminated_worker_is_the_cause_of_all_that_is_lost_with_it() {
+    let mut evidence = healthy();
+    let node = evidence.cloud.members.remove(1).node;
+    assert!(evidence.cluster.coredns.iter().any(|pod| pod.node == node), "CoreDNS ran on it");
+    evidence.cloud.absent = vec![AbsentEvidence { node: node.clone(), control_plane: false }];
+    look_up(&mut evidence, |lookup| match &lookup.target {
+        Target::Pod { node: on, .. } if *on == node => Answer::TimedOut,
+        Target::Service if lookup.transport == Transport::Tcp => Answer::TimedOut,
+        _ => Answer::Answered { ms: 10 },
+    });
+    evidence.cluster.lookups.retain(|lookup| lookup.from_node != node);
+    evidence.cluster.probes[1].outcome =
+        ProbeOutcome::ExecFailed("the kubelet did not answer within 8 s".into());
+    assert_snapshot!(findings(&evidence));
+    // Once Kubernetes knows.
+    look_up(&mut evidence, |_| Answer::Answered { ms: 10 });
+    evidence.cluster.lookups.retain(|lookup| {
+        let to_it = matches!(&lookup.target, Target::Pod { node: on, .. } if *on == node);
+        lookup.from_node != node && !to_it
+    });
+    evidence.cluster.nodes[1].ready = false;
+    evidence.cluster.nodes[1].reason = Some("NodeStatusUnknown".into());
+    for pod in evidence.cluster.coredns.iter_mut().chain(&mut evidence.cluster.calico) {
+        pod.ready = pod.node != node;
+    }
+    let codes: Vec<String> = judge(&evidence).findings.into_iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["KS-NODE-INSTANCE"]);
 }
 
 #[test]

@@ -40,8 +40,9 @@ pub(super) const PAGES: super::Pages = &[
     ),
     (
         "KS-NODE-INSTANCE",
-        "The instance of a node is stopped, stopping or terminated, so nothing on it can answer. Start it; \
-         one that was terminated is replaced by `kubestrap up`. What else is found on this node follows \
+        "The instance of a node is stopped, stopping or gone, so nothing on it can answer. Start it; one that was \
+         terminated is replaced by `kubestrap up`, unless it was the control plane's, whose etcd data went \
+         with it: then `kubestrap down` and `up`. What else is found on this node follows \
          from it.",
     ),
     (
