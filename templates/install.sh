@@ -216,6 +216,12 @@ systemd-run --quiet --collect --unit=kubestrap-pull bash /run/kubestrap/pull.sh 
 {% else %}
 mapfile -t images < <(printf '%s\n' "${images[@]}" | grep -vE '/(etcd|kube-apiserver|kube-controller-manager|kube-scheduler):')
 bash /run/kubestrap/pull.sh "${images[@]}" "${network[@]}"
+# A worker that joins for the first time takes the place of what had its name before.
+if [ -e /etc/kubernetes/kubestrap-joined ] && [ -s /etc/kubernetes/kubelet.conf ]; then
+  fact joined yes
+else
+  fact joined no
+fi
 {% endif %}
 
 # The temporary host key of the first boot is replaced by now: what cloud-init kept of it is waste.

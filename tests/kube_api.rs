@@ -261,6 +261,18 @@ async fn the_bootstrap_token_goes_and_going_twice_is_no_error() {
 }
 
 #[tokio::test]
+async fn a_node_that_died_goes_and_going_twice_is_no_error() {
+    let server = Server::start().await;
+    let cluster = connect(&server).await;
+    let nodes: Api<Node> = Api::all(server.client().await);
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "general-2"}});
+    nodes.create(&PostParams::default(), &serde_json::from_value(node).unwrap()).await.unwrap();
+    cluster.remove_node("general-2").await.unwrap();
+    assert!(nodes.get_opt("general-2").await.unwrap().is_none());
+    cluster.remove_node("general-2").await.unwrap();
+}
+
+#[tokio::test]
 async fn the_evidence_of_a_bare_api_server_says_what_is_not_there() {
     use kubestrap::diagnose::{ApiState, Witness};
     let server = Server::start().await;

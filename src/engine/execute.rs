@@ -165,13 +165,20 @@ impl Execute for Executor {
             }
             Action::Connect { node } => self.connect(step, node, events).await,
             Action::Install { node } => {
-                let script = script::install(&self.spec, node);
-                self.run(node, script, events).await?;
+                let outcome = self.run(node, script::install(&self.spec, node), events).await?;
+                if let Some(joined) = outcome.facts.get("joined") {
+                    self.facts.learn(&format!("joined/{node}"), joined);
+                }
                 Ok("installed".into())
             }
             Action::Initialise { node } => self.initialise(step, node, events).await,
             Action::InstallCni => self.install_cni(step, events).await,
             Action::Join { node } => {
+                if need(&format!("joined/{node}"))? != "yes" {
+                    // A machine that died left its node behind, and while that counts as Ready, kubeadm lets no other
+                    // join by the name.
+                    self.cluster(step)?.remove_node(node).await?;
+                }
                 let script = script::join(
                     &self.spec,
                     &script::Join {

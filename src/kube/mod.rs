@@ -89,6 +89,10 @@ impl Cluster for KubeCluster {
         self.delete_token(id).await
     }
 
+    async fn remove_node(&self, name: &str) -> Result<(), ClusterError> {
+        self.delete_node(name).await
+    }
+
     async fn await_dns(
         &self,
         limit: Duration,

@@ -1,10 +1,12 @@
-//! What is there: nodes, services, and the token that is to go.
+//! What is there: nodes, services; and what is to go: the token, a node that died.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use ::kube::api::{Api, DeleteParams, ListParams};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Secret, Service};
+use serde::de::DeserializeOwned;
 
 use super::error::failure;
 use super::{KubeCluster, MANAGED_BY};
@@ -23,10 +25,22 @@ impl KubeCluster {
     pub(super) async fn delete_token(&self, id: &str) -> Result<(), ClusterError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), "kube-system");
         let name = format!("bootstrap-token-{id}");
-        match api.delete(&name, &DeleteParams::default()).await {
+        self.delete(&api, &name, &format!("Secret kube-system/{name}")).await
+    }
+
+    pub(super) async fn delete_node(&self, name: &str) -> Result<(), ClusterError> {
+        let api: Api<Node> = Api::all(self.client.clone());
+        self.delete(&api, name, &format!("Node {name}")).await
+    }
+
+    async fn delete<K>(&self, api: &Api<K>, name: &str, object: &str) -> Result<(), ClusterError>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        match api.delete(name, &DeleteParams::default()).await {
             Ok(_) => Ok(()),
             Err(::kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            Err(error) => Err(failure(&self.endpoint, &format!("Secret kube-system/{name}"), error)),
+            Err(error) => Err(failure(&self.endpoint, object, error)),
         }
     }
 

@@ -138,6 +138,9 @@ pub trait Cluster: Send + Sync {
     /// Deletes a bootstrap token (`abcdef` of `abcdef.0123456789abcdef`); one already gone is not an error.
     async fn delete_bootstrap_token(&self, id: &str) -> Result<(), ClusterError>;
 
+    /// Removes a node from Kubernetes; one that is not there is not an error.
+    async fn remove_node(&self, name: &str) -> Result<(), ClusterError>;
+
     /// Looks a name up from a pod on every node; an `Err` carries each node's answer as evidence.
     async fn await_dns(&self, limit: Duration, progress: UnboundedSender<String>)
     -> Result<(), ClusterError>;
