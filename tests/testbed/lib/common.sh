@@ -18,6 +18,9 @@ as_root() {
   fi
 }
 
+# What dpkg says of its work is noise; what goes wrong it says on stderr.
+apt_install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+
 # need COMMAND PACKAGE... installs the Debian packages if the command is missing.
 need() {
   local command=$1
@@ -25,17 +28,16 @@ need() {
   PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null && return
   command -v apt-get >/dev/null || die "$command is missing, and there is no apt-get to install it with ($*)"
   say "  installing $* (for $command)"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2 ||
-    { as_root apt-get update -q >&2 && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2; } ||
+  apt_install "$@" || { as_root apt-get update -qq >&2 && apt_install "$@"; } ||
     die "cannot install $*: run 'apt-get install $*' and try again"
 }
 
 # version_at_least HAVE WANTED
 version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-# need_go finds a Go toolchain; an older go (1.21+) fetches the right one from the module proxy.
+# need_go finds a Go toolchain, or has an older one fetch it from the module proxy.
 need_go() {
-  local have
+  local have toolchain
   need go golang-go
   have=$(GOTOOLCHAIN=local go env GOVERSION)
   have=${have#go}
@@ -45,7 +47,13 @@ need_go() {
   elif version_at_least "$have" 1.21; then
     export GOTOOLCHAIN=auto
   else
-    die "go $have is too old: $GO_NEEDED is needed (1.21 or newer would fetch it by itself)"
+    # Before 1.21 (Debian 12) go does not fetch a newer one by itself. But a toolchain is a module, and modules it
+    # fetches and verifies; only the files' x bits are lost.
+    say "  fetching go $GO_NEEDED: this machine's is $have"
+    toolchain=$(go mod download -json "golang.org/toolchain@v0.0.1-go$GO_NEEDED.linux-$(debian_arch)" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    [ -n "$toolchain" ] || die "go $have is too old, and go $GO_NEEDED could not be fetched"
+    find "$toolchain/bin" "$toolchain/pkg/tool" -type f -exec chmod a+x {} +
+    export PATH=$toolchain/bin:$PATH GOTOOLCHAIN=local
   fi
 }
 
