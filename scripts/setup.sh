@@ -47,7 +47,7 @@ rustup_init() {
     rm -r "$work"
 }
 if ! command -v cargo > /dev/null; then
-    if apt-cache show rustup > /dev/null 2>&1; then install rustup; else rustup_init; fi
+    if apt-cache policy rustup 2> /dev/null | grep -q 'Candidate: [0-9]'; then install rustup; else rustup_init; fi
 fi
 
 # The toolchain and targets that rust-toolchain.toml names.
