@@ -43,7 +43,8 @@ rustup_init() {
     say "installing rustup from the Rust project"
     work=$(mktemp -d)
     curl --proto '=https' -fsSL "$url" -o "$work/rustup-init" && chmod +x "$work/rustup-init" &&
-        "$work/rustup-init" -y -q --no-modify-path --default-toolchain none
+        "$work/rustup-init" -y -q --no-modify-path --default-toolchain none > /dev/null ||
+        die "cannot install rustup: see https://rustup.rs"
     rm -r "$work"
 }
 if ! command -v cargo > /dev/null; then
