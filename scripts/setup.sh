@@ -42,13 +42,16 @@ rustup_init() {
     url=https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init
     say "installing rustup from the Rust project"
     work=$(mktemp -d)
-    curl --proto '=https' -fsSL "$url" -o "$work/rustup-init" && chmod +x "$work/rustup-init" &&
-        "$work/rustup-init" -y -q --no-modify-path --default-toolchain none > /dev/null ||
-        die "cannot install rustup: see https://rustup.rs"
+    curl --proto '=https' -fsSL "$url" -o "$work/rustup-init" || die "cannot fetch $url"
+    chmod +x "$work/rustup-init"
+    "$work/rustup-init" -y -q --no-modify-path --default-toolchain none > /dev/null
     rm -r "$work"
 }
 if ! command -v cargo > /dev/null; then
-    if apt-cache policy rustup 2> /dev/null | grep -q 'Candidate: [0-9]'; then install rustup; else rustup_init; fi
+    case $(apt-cache policy rustup 2> /dev/null) in
+        *'Candidate: '[0-9]*) install rustup ;;
+        *) rustup_init ;;
+    esac
 fi
 
 # The toolchain and targets that rust-toolchain.toml names.
