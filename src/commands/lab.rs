@@ -11,6 +11,7 @@ use crate::lab::host::{self, HostError, StartOptions, Status, Verdict};
 use crate::lab::serve;
 use crate::network::{self, Direction, Peer, Rule};
 use crate::ports::Cloud;
+use crate::spec::{Provider, ProviderKind};
 use crate::ui::{Ui, labelled, table};
 
 impl From<HostError> for Failure {
@@ -36,13 +37,27 @@ pub async fn run(command: LabCommand, file: &Path, ui: Ui) -> Result<Exit, Failu
     }
 }
 
-/// Starts the lab for a spec that asks for it; one that runs is left alone.
-pub async fn ensure_running(region: &str, ui: Ui) -> Result<(), Failure> {
-    if matches!(host::status().await?, Status::Running { .. }) {
-        return Ok(());
+/// Starts the lab for a spec that asks for it; one that runs is left alone, and must be the one that the spec means.
+pub async fn ensure_running(provider: &Provider, ui: Ui) -> Result<(), Failure> {
+    let (at, region) = match host::status().await? {
+        Status::Running { at, health, .. } => (at, health.region),
+        Status::Stopped | Status::Broken { .. } => {
+            ui.note("starting the lab");
+            let running = host::start(&options(&from_environment()?, provider.region.clone())?).await?;
+            (running, provider.region.clone())
+        }
+    };
+    let endpoint = provider.endpoint.as_deref().unwrap_or(&at.endpoint).trim_end_matches('/');
+    for (field, wanted, is) in [("endpoint", endpoint, &at.endpoint), ("region", &provider.region, &region)] {
+        if wanted != is {
+            let message = format!(
+                "the lab that runs has the {field} {is}, and the spec's provider.{field} is {wanted}"
+            );
+            return Err(Failure::new("KS-LAB-OTHER", Exit::Failed, message).remedy(format!(
+                "set provider.{field} to {is}, or kubestrap lab stop and start it as the spec says"
+            )));
+        }
     }
-    ui.note("starting the lab");
-    host::start(&options(&from_environment()?, region.to_owned())?).await?;
     Ok(())
 }
 
@@ -176,7 +191,7 @@ async fn repair_dns(Scenario::Dns: Scenario, file: &Path, ui: Ui) -> Result<Exit
 /// Scenarios change a cluster on the lab and on nothing else.
 async fn open_lab(file: &Path) -> Result<Session, Failure> {
     let spec = load(file)?;
-    if spec.provider.kind != crate::spec::ProviderKind::Lab {
+    if spec.provider.kind != ProviderKind::Lab {
         return Err(Failure::new(
             "KS-LAB-ONLY",
             Exit::Usage,

@@ -14,10 +14,17 @@ mod up;
 mod validate;
 
 use clap::CommandFactory;
+use serde::Serialize;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, LabCommand};
 use crate::failure::{Exit, Failure, explain};
 use crate::ui::Ui;
+
+#[derive(Serialize)]
+struct Explanation {
+    code: String,
+    text: String,
+}
 
 /// Runs a command to its exit code, or to the one failure that is rendered.
 pub fn run(cli: Cli, ui: Ui) -> Result<Exit, Failure> {
@@ -27,7 +34,10 @@ pub fn run(cli: Cli, ui: Ui) -> Result<Exit, Failure> {
         Command::Validate => validate::run(&file, ui),
         Command::Explain { code } => match explain(&code) {
             Some(text) => {
-                ui.raw(&format!("{code}\n\n{text}\n"));
+                ui.answer(
+                    &format!("{code}\n\n{text}\n"),
+                    &Explanation { code: code.clone(), text: text.to_owned() },
+                );
                 Ok(Exit::Done)
             }
             None => Err(Failure::new("KS-USAGE", Exit::Usage, format!("there is no error code {code}"))),
@@ -46,13 +56,15 @@ pub fn run(cli: Cli, ui: Ui) -> Result<Exit, Failure> {
             ui.raw(&String::from_utf8_lossy(&page));
             Ok(Exit::Done)
         }
-        Command::Lab(command) => block_on(lab::run(command, &file, ui)),
-        Command::Plan(args) => block_on(plan::run(&file, &args, ui)),
+        // Serving ends by its own signals, and removes its machines then.
+        Command::Lab(command @ LabCommand::Serve(_)) => block_on(lab::run(command, &file, ui)),
+        Command::Lab(command) => block_on(interruptible(lab::run(command, &file, ui))),
+        Command::Plan(args) => block_on(interruptible(plan::run(&file, &args, ui))),
         Command::Up(args) => block_on(up::run(&file, &args, ui)),
         Command::Deploy => block_on(interruptible(deploy::run(&file, ui))),
         Command::Status => block_on(interruptible(status::run(&file, ui))),
         Command::Ssh(args) => block_on(ssh::run(&file, &args, ui)),
-        Command::Kubeconfig => block_on(kubeconfig::run(&file, ui)),
+        Command::Kubeconfig => block_on(interruptible(kubeconfig::run(&file, ui))),
         Command::Diagnose(args) => block_on(interruptible(diagnose::run(&file, &args, ui))),
         Command::Down(args) => block_on(down::run(&file, &args, ui)),
     }

@@ -14,7 +14,7 @@ pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
     let spec = load(file)?;
     ui.can_consent(args.yes)?;
     if spec.provider.kind == ProviderKind::Lab {
-        super::lab::ensure_running(&spec.provider.region, ui).await?;
+        super::lab::ensure_running(&spec.provider, ui).await?;
     }
     let session = Session::open(spec).await?;
     let _lock = session.lock()?;

@@ -6,6 +6,7 @@
 //! [`Drain::grace`] to end. Both must fit in the pod's `terminationGracePeriodSeconds`.
 
 use std::future::Future;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -62,6 +63,35 @@ impl Lifecycle {
         self.phase.send_replace(phase);
     }
 
+    /// Serves until `stop` completes, then drains: says so, with `announce` where probes are not enough, answers on for
+    /// the notice, and gives what is in flight the grace. `serving` must end some time after
+    /// [`stopping`](Self::stopping).
+    pub async fn serve<E: From<SignalError>>(
+        &self,
+        serving: impl Future<Output = Result<(), E>>,
+        drain: Drain,
+        stop: impl Future<Output = io::Result<()>>,
+        announce: impl Future<Output = ()>,
+    ) -> Result<(), E> {
+        tokio::pin!(serving);
+        tokio::select! {
+            ended = &mut serving => return ended,
+            signal = stop => signal.map_err(SignalError)?,
+        }
+        self.enter(Phase::Draining);
+        announce.await;
+        tokio::select! {
+            ended = &mut serving => return ended,
+            () = tokio::time::sleep(drain.notice) => {}
+        }
+        self.enter(Phase::Stopping);
+        tokio::time::timeout(drain.grace, serving).await.unwrap_or_else(|_| {
+            // A stream of the client's, for one, never ends by itself.
+            tracing::warn!(grace = ?drain.grace, "left with requests in flight");
+            Ok(())
+        })
+    }
+
     /// Completes once the service is to accept nothing more.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut phase = self.phase.subscribe();
@@ -72,8 +102,13 @@ impl Lifecycle {
     }
 }
 
+/// Signals cannot be received.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot wait for signals: {0}")]
+pub struct SignalError(io::Error);
+
 /// Completes on SIGTERM or SIGINT.
-pub async fn signalled() -> std::io::Result<()> {
+pub async fn signalled() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let name = tokio::select! {
@@ -85,7 +120,7 @@ pub async fn signalled() -> std::io::Result<()> {
 }
 
 /// Listens on all addresses, IPv6 and IPv4, or IPv4 alone where the kernel has no IPv6.
-pub async fn listen(port: u16) -> std::io::Result<TcpListener> {
+pub async fn listen(port: u16) -> io::Result<TcpListener> {
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await

@@ -10,7 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use chassis::env::{self, EnvError, Lookup};
-use chassis::lifecycle::{self, Drain, Lifecycle, Phase};
+use chassis::lifecycle::{self, Drain, Lifecycle, SignalError};
 use chassis::ops;
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -76,8 +76,8 @@ pub enum ServeError {
         source: std::io::Error,
     },
     /// Signals cannot be received.
-    #[error("cannot wait for signals: {0}")]
-    Signal(std::io::Error),
+    #[error(transparent)]
+    Signal(#[from] SignalError),
     /// The HTTP server failed.
     #[error("HTTP server: {0}")]
     Http(std::io::Error),
@@ -102,18 +102,9 @@ pub async fn serve(
     let server = axum::serve(listener, routes(backend, lifecycle.clone()))
         .with_graceful_shutdown(lifecycle.stopping())
         .into_future();
-    tokio::pin!(server);
-    tokio::select! {
-        ended = &mut server => return ended.map_err(ServeError::Http),
-        signal = stop => signal.map_err(ServeError::Signal)?,
-    }
-    lifecycle.enter(Phase::Draining);
-    tokio::select! {
-        ended = &mut server => return ended.map_err(ServeError::Http),
-        () = tokio::time::sleep(drain.notice) => {}
-    }
-    lifecycle.enter(Phase::Stopping);
-    tokio::time::timeout(drain.grace, server).await.unwrap_or(Ok(())).map_err(ServeError::Http)
+    let serving = async { server.await.map_err(ServeError::Http) };
+    // The probes say that it is draining.
+    lifecycle.serve(serving, drain, stop, std::future::ready(())).await
 }
 
 /// The page, the probes and the metrics.

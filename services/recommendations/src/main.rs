@@ -2,17 +2,9 @@
 
 use std::process::ExitCode;
 
-use recommendations::server::{self, Settings};
+use recommendations::server;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    chassis::telemetry::start_logs();
-    chassis::telemetry::start_metrics();
-    match server::run(&chassis::env::process).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, defaults = ?Settings::default(), "stopped");
-            ExitCode::FAILURE
-        }
-    }
+    chassis::run(server::run(&chassis::env::process)).await
 }

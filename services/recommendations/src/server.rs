@@ -4,7 +4,7 @@ use std::future::{Future, IntoFuture};
 use std::time::Duration;
 
 use chassis::env::{self, EnvError, Lookup};
-use chassis::lifecycle::{self, Drain, Lifecycle, Phase};
+use chassis::lifecycle::{self, Drain, Lifecycle, SignalError};
 use chassis::ops;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
@@ -66,8 +66,8 @@ pub enum ServeError {
         source: std::io::Error,
     },
     /// Signals cannot be received.
-    #[error("cannot wait for signals: {0}")]
-    Signal(std::io::Error),
+    #[error(transparent)]
+    Signal(#[from] SignalError),
     /// The gRPC server failed.
     #[error("gRPC server: {0}")]
     Grpc(#[from] tonic::transport::Error),
@@ -117,32 +117,14 @@ pub async fn serve(
         .serve_with_incoming_shutdown(TcpIncoming::from(grpc).with_nodelay(Some(true)), lifecycle.stopping());
     let ops = axum::serve(ops, ops::router(lifecycle.clone())).with_graceful_shutdown(lifecycle.stopping());
     let serving = async {
-        tokio::try_join!(async { grpc.await.map_err(ServeError::Grpc) }, async {
-            ops.into_future().await.map_err(ServeError::Ops)
-        })
+        let grpc = async { grpc.await.map_err(ServeError::Grpc) };
+        let ops = async { ops.into_future().await.map_err(ServeError::Ops) };
+        tokio::try_join!(grpc, ops).map(|_| ())
     };
-
-    tokio::pin!(serving);
-    tokio::select! {
-        ended = &mut serving => return ended.map(|_| ()),
-        signal = stop => signal.map_err(ServeError::Signal)?,
-    }
-
-    lifecycle.enter(Phase::Draining);
-    for service in ["", SERVICE] {
-        health.set_service_status(service, ServingStatus::NotServing).await;
-    }
-    tokio::select! {
-        ended = &mut serving => return ended.map(|_| ()),
-        () = tokio::time::sleep(drain.notice) => {}
-    }
-    lifecycle.enter(Phase::Stopping);
-    match tokio::time::timeout(drain.grace, serving).await {
-        Ok(ended) => ended.map(|_| ()),
-        Err(_) => {
-            // A health watch, for one, never ends by itself.
-            tracing::warn!(grace = ?drain.grace, "left with calls in flight");
-            Ok(())
+    let announce = async {
+        for service in ["", SERVICE] {
+            health.set_service_status(service, ServingStatus::NotServing).await;
         }
-    }
+    };
+    lifecycle.serve(serving, drain, stop, announce).await
 }

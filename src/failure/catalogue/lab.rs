@@ -58,6 +58,12 @@ pub(super) const PAGES: super::Pages = &[
          `docker system df` shows what takes the room.",
     ),
     (
+        "KS-LAB-OTHER",
+        "A lab runs on this machine, with another region or at another port than the spec says, so that it is \
+         not the one that the spec means. Change the spec to what the message names, or stop that lab with \
+         `kubestrap lab stop`; KUBESTRAP_LAB_PORT is the port of the next one.",
+    ),
+    (
         "KS-LAB-DIFFERS",
         "A lab runs already, from another binary or bundle or with other options, and has instances that a \
          restart would remove. Keep using it as it is, or `kubestrap lab stop` and start it again; what it \
