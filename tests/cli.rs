@@ -49,10 +49,10 @@ fn a_missing_spec_is_wrong_usage_and_says_what_to_do() {
 #[test]
 fn init_writes_a_spec_that_validates_and_never_overwrites_one() {
     let home = tempfile::tempdir().unwrap();
-    for provider in ["lab", "aws"] {
+    for (provider, next) in [("lab", "up"), ("aws", "plan")] {
         let file = format!("{provider}.toml");
         let wrote = kubestrap(home.path(), &["init", "--provider", provider, "-f", &file]);
-        assert_eq!(text(&wrote.stdout), format!("wrote {file}; next: kubestrap plan\n"));
+        assert_eq!(text(&wrote.stdout), format!("wrote {file}; next: kubestrap {next}\n"));
         let valid = kubestrap(home.path(), &["validate", "-f", &file]);
         assert_eq!(text(&valid.stdout), format!("{file} is valid: cluster books, 3 nodes, 2 services\n"));
         fails(

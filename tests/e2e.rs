@@ -11,7 +11,7 @@ mod bad_days;
 #[path = "e2e/run.rs"]
 mod run;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,15 +30,20 @@ fn e2e_the_main_job_from_one_spec_to_two_services_and_back_to_nothing() {
     );
     let run = Run::new();
     let lab = Lab(&run);
-    run.kubestrap(&["lab", "start"]).exits(0);
-
-    // Nothing is there, and the plan says so.
-    run.kubestrap(&["plan", "--detailed-exitcode"]).exits(2);
+    let nothing = || {
+        assert_eq!(docker(&["ps", "-aq", "--filter", "label=kubestrap.lab"]), "");
+        assert_eq!(docker(&["volume", "ls", "-q", "--filter", "label=kubestrap.lab"]), "");
+        assert_eq!(docker(&["network", "ls", "-q", "--filter", "label=kubestrap.lab"]), "");
+        assert!(!Path::new("/sys/class/net/ks-lab0").exists(), "its bridge is gone");
+    };
     let refused = run.kubestrap(&["up"]).exits(64);
     assert!(refused.stderr.contains("KS-CONSENT"), "{}", refused.stderr);
+    nothing();
 
-    // What goes wrong on the way up is told, and what was reached is kept; then it goes on from there.
+    // The lab is there for the cluster. What goes wrong on the way up is told, and what was reached is kept; then it goes on from there.
     bad_days::on_the_way_up(&run);
+    assert!(Path::new("/sys/class/net/ks-lab0").exists(), "this is the lab's bridge");
+    run.kubestrap(&["plan", "--detailed-exitcode"]).exits(2);
     run.kubestrap(&["up", "--yes"]).exits(0);
 
     // Deploy, and the page through every node.
@@ -125,11 +130,17 @@ fn e2e_the_main_job_from_one_spec_to_two_services_and_back_to_nothing() {
     std::fs::remove_dir_all(run.home.path().join("kubestrap")).unwrap();
     run.kubestrap(&["plan", "--detailed-exitcode"]).exits(0);
 
-    // Down leaves nothing of the cluster; the lab's end leaves nothing at all.
+    // Down leaves nothing, the lab that was there for the cluster included; and again is no error.
     run.kubestrap(&["down", "--yes"]).exits(0);
+    nothing();
+    let again = run.kubestrap(&["down", "--yes"]).exits(0);
+    assert_eq!(again.stdout, "nothing to do: the lab does not run, so there is no cluster books\n");
+
+    // A lab that was started by hand stays until it is stopped by hand.
+    run.kubestrap(&["lab", "start"]).exits(0);
     run.kubestrap(&["plan", "--detailed-exitcode"]).exits(2);
+    run.kubestrap(&["down", "--yes"]).exits(0);
+    assert_ne!(docker(&["ps", "-q", "--filter", "label=kubestrap.lab"]), "");
     drop(lab);
-    assert_eq!(docker(&["ps", "-aq", "--filter", "label=kubestrap.lab"]), "");
-    assert_eq!(docker(&["volume", "ls", "-q", "--filter", "label=kubestrap.lab"]), "");
-    assert_eq!(docker(&["network", "ls", "-q", "--filter", "label=kubestrap.lab"]), "");
+    nothing();
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kubestrap::ports::{Host, Line, Remote, RemoteError, Script};
@@ -19,8 +19,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 const NODE: &str = "general-1";
 
+/// Every test's node is this machine, and a machine has one /run/kubestrap.
+static MACHINE: Mutex<()> = Mutex::new(());
+
 /// An sshd, the cluster's folder beside it, and what both must agree on.
 struct Node {
+    _machine: MutexGuard<'static, ()>,
     folder: TempDir,
     port: u16,
     sshd: Option<Child>,
@@ -29,7 +33,12 @@ struct Node {
 impl Node {
     /// A node whose host key is the temporary one, and that lets the cluster's key in.
     fn launched() -> (Self, Ssh) {
-        let mut node = Self { folder: TempDir::new().unwrap(), port: free_port(), sshd: None };
+        let mut node = Self {
+            _machine: MACHINE.lock().unwrap_or_else(PoisonError::into_inner),
+            folder: TempDir::new().unwrap(),
+            port: free_port(),
+            sshd: None,
+        };
         let ssh = node.adapter();
         let (private, public) = ssh.ephemeral_host_key(&[NODE.to_owned()]).unwrap();
         node.give_host_key(private.expose_secret(), &public);

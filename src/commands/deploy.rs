@@ -61,7 +61,7 @@ async fn deploy(session: &Session, file: &Path, events: &Events) -> Result<Deplo
     // The API server is asked while cargo works.
     let (nodes, binaries) = tokio::try_join!(
         async {
-            let cluster = session.cluster().await?;
+            let cluster = session.cluster(&session.cloud_state().await?).await?;
             let nodes = cluster.nodes().await?;
             Ok::<_, Failure>((cluster, nodes))
         },
@@ -224,8 +224,7 @@ async fn roll_out(
     image: String,
     events: &Events,
 ) -> Result<DeployedService, Failure> {
-    let (_, digest) = image.split_once('@').unwrap_or_default();
-    let manifest = kube::objects(service, &image, digest);
+    let manifest = kube::objects(service, &image);
     let changed = !cluster.drift(&manifest).await?.is_empty();
     if changed {
         cluster.apply(&manifest).await?;

@@ -12,13 +12,14 @@ use crate::ui::Ui;
 pub async fn run(file: &Path, args: &DiagnoseArgs, ui: Ui) -> Result<Exit, Failure> {
     let Subject::Dns = args.subject;
     let session = Session::open(load(file)?).await?;
-    if session.cloud_state().await?.instances.is_empty() {
+    let state = session.cloud_state().await?;
+    if state.instances.is_empty() {
         return Err(no_cluster(&session));
     }
     // A fix changes rules, and nobody else may at the same time.
     let _lock = if args.fix { Some(session.lock()?) } else { None };
     // Without the API server there is still the cloud's side of the evidence.
-    let cluster = session.cluster().await.ok();
+    let cluster = session.cluster(&state).await.ok();
     let collector = session.collector(cluster.as_ref());
     let (evidence, mut report) = collector.diagnose().await;
     if args.fix && report.verdict == Verdict::Faulty {

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::lab;
 use super::session::{Session, load};
 use crate::cli::Consent;
 use crate::engine::Local;
 use crate::failure::{Exit, Failure};
 use crate::plan;
 use crate::ports::CloudState;
+use crate::spec::ProviderKind;
 use crate::ui::Ui;
 
 #[derive(Serialize)]
@@ -21,14 +23,26 @@ struct Removed<'a> {
 
 /// From whatever exists to nothing.
 pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
-    let session = Session::open(load(file)?).await?;
+    let spec = load(file)?;
+    let on_the_lab = spec.provider.kind == ProviderKind::Lab;
+    let name = spec.name.clone();
+    let session = match Session::open(spec).await {
+        Err(failure) if failure.code == "KS-EC2-UNREACHABLE" && on_the_lab && lab::is_stopped().await => {
+            let text = format!("nothing to do: the lab does not run, so there is no cluster {name}\n");
+            ui.answer(&text, &Removed { cluster: &name, removed: 0, left: Vec::new() });
+            return Ok(Exit::Done);
+        }
+        session => session?,
+    };
     let lock = session.lock()?;
 
-    let observed = session.observe_only().await?;
-    let plan = plan::down(&observed);
-    let unplanned = leftovers(&observed.cloud);
+    let existing = session.cloud_state().await?;
+    let plan = plan::down(&existing);
+    let unplanned = leftovers(&existing);
     if plan.is_empty() && !unplanned.is_empty() {
-        return Err(left_over(None, &unplanned));
+        let failure = Failure::new("KS-LEFT", Exit::Partial, "what is left is nothing that kubestrap makes")
+            .remedy("see what it is, and delete it by hand or take the tag kubestrap:cluster-id off it");
+        return Err(left_over(Some(failure), &unplanned));
     }
     if plan.is_empty() {
         session.keeper().forget()?;
@@ -41,7 +55,7 @@ pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
     ui.consent(&format!("Destroy cluster {} and everything in it?", session.scope.id), args.yes)?;
 
     let listener = ui.listen(&format!("down {}", session.scope.id));
-    let result = session.execute(&plan, &observed.cloud, &listener.events()).await;
+    let result = session.execute(&plan, &existing, &listener.events()).await;
     listener.finish().await;
 
     let state = match (session.cloud_state().await, result) {
@@ -55,8 +69,9 @@ pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
     if !left.is_empty() {
         return Err(left_over(None, &left));
     }
+    let lab = if on_the_lab { lab::retire().await? } else { "" };
     let text = format!(
-        "cluster {} is gone: {} resources removed, none left\n",
+        "cluster {} is gone: {} resources removed, none left\n{lab}",
         session.scope.id, plan.summary.destroy
     );
     ui.answer(&text, &Removed { cluster: &session.scope.id, removed: plan.summary.destroy, left });
@@ -71,6 +86,9 @@ fn left_over(failure: Option<Failure>, left: &[String]) -> Failure {
         failure.exit = Exit::Partial;
     }
     failure.evidence.extend(left.iter().map(|it| format!("left: {it}")));
+    if failure.remedy.is_some() {
+        return failure;
+    }
     failure.remedy("kubestrap down --yes    # goes on from here")
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::session::local;
 use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
-use crate::spec;
+use crate::spec::{self, ProviderKind};
 use crate::ui::Ui;
 
 #[derive(Serialize)]
@@ -20,7 +20,7 @@ struct Written {
 /// Writes the spec, unless there is one.
 pub fn run(file: &Path, args: &InitArgs, ui: Ui) -> Result<Exit, Failure> {
     let text = spec::template(&args.name, args.provider.into());
-    spec::parse("cluster.toml", &text)?;
+    let spec = spec::parse("cluster.toml", &text)?;
     let mut target = File::create_new(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Failure::new(
             "KS-INIT-EXISTS",
@@ -32,6 +32,8 @@ pub fn run(file: &Path, args: &InitArgs, ui: Ui) -> Result<Exit, Failure> {
     })?;
     target.write_all(text.as_bytes()).map_err(local)?;
     let path = file.display().to_string();
-    ui.answer(&format!("wrote {path}; next: kubestrap plan\n"), &Written { path: path.clone() });
+    // Of the lab there is nothing to plan with before it runs, and `up` starts it.
+    let next = if spec.provider.kind == ProviderKind::Lab { "up" } else { "plan" };
+    ui.answer(&format!("wrote {path}; next: kubestrap {next}\n"), &Written { path: path.clone() });
     Ok(Exit::Done)
 }

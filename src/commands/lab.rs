@@ -41,9 +41,17 @@ pub async fn run(command: LabCommand, file: &Path, ui: Ui) -> Result<Exit, Failu
 pub async fn ensure_running(provider: &Provider, ui: Ui) -> Result<(), Failure> {
     let (at, region) = match host::status().await? {
         Status::Running { at, health, .. } => (at, health.region),
+        Status::Broken { state, machines, log } if machines > 0 => {
+            let message =
+                format!("the lab's container is {state}, and what it knew of {machines} instances is lost");
+            return Err(Failure::new("KS-LAB-LOST", Exit::Failed, message)
+                .evidence(log)
+                .remedy("kubestrap lab stop, then kubestrap up"));
+        }
         Status::Stopped | Status::Broken { .. } => {
             ui.note("starting the lab");
-            let running = host::start(&options(&from_environment()?, provider.region.clone())?).await?;
+            let options = options(&from_environment()?, provider.region.clone())?;
+            let running = host::start(&StartOptions { on_demand: true, ..options }).await?;
             (running, provider.region.clone())
         }
     };
@@ -61,6 +69,23 @@ pub async fn ensure_running(provider: &Provider, ui: Ui) -> Result<(), Failure> 
     Ok(())
 }
 
+/// What becomes of the lab when a cluster is gone from it: one that `up` started goes too. Says so.
+pub async fn retire() -> Result<&'static str, Failure> {
+    match host::status().await? {
+        Status::Running { on_demand: true, machines, .. } if machines.is_empty() => {
+            host::stop().await?;
+            Ok("the lab that was started for it is stopped; nothing of it is left\n")
+        }
+        Status::Running { .. } => Ok("the lab still runs: kubestrap lab stop\n"),
+        Status::Stopped | Status::Broken { .. } => Ok(""),
+    }
+}
+
+/// Whether there is no lab, and so nothing in it.
+pub async fn is_stopped() -> bool {
+    matches!(host::status().await, Ok(Status::Stopped))
+}
+
 /// The region of the spec at hand, so that a lab started by hand serves it.
 fn region(file: &Path) -> String {
     load(file).map_or_else(|_| host::REGION.to_owned(), |spec| spec.provider.region)
@@ -73,7 +98,14 @@ fn from_environment() -> Result<LabStart, Failure> {
 fn options(args: &LabStart, region: String) -> Result<StartOptions, Failure> {
     let bundle = args.bundle.clone().or_else(host::default_bundle);
     let bundle = bundle.ok_or_else(|| local("neither KUBESTRAP_CACHE, XDG_CACHE_HOME nor HOME is set"))?;
-    Ok(StartOptions { bundle, port: args.port, range: args.range, region, internet: args.internet })
+    Ok(StartOptions {
+        bundle,
+        port: args.port,
+        range: args.range,
+        region,
+        internet: args.internet,
+        on_demand: false,
+    })
 }
 
 async fn start(args: &LabStart, region: String, ui: Ui) -> Result<Exit, Failure> {
@@ -90,7 +122,7 @@ struct Stopped {
 }
 
 async fn stop(ui: Ui) -> Result<Exit, Failure> {
-    host::stop(false).await?;
+    host::stop().await?;
     ui.answer("the lab is stopped; nothing of it is left\n", &Stopped { stopped: true });
     Ok(Exit::Done)
 }
@@ -104,7 +136,7 @@ async fn status(ui: Ui) -> Result<Exit, Failure> {
     let status = host::status().await?;
     let text = match &status {
         Status::Stopped => "the lab does not run\n".to_owned(),
-        Status::Broken { state, log } => {
+        Status::Broken { state, log, .. } => {
             format!("the lab's container is {state} and does not serve\n{log}\n")
         }
         Status::Running { at, machines, .. } => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,10 +18,15 @@ use crate::failure::{Exit, Failure};
 use crate::kube::{KubeCluster, Kubeconfigs};
 use crate::local::{LocalFiles, Lock};
 use crate::plan::{Observed, Plan};
-use crate::ports::{Cloud, CloudState, Cluster, ClusterError, Host, Remote, RemoteError, Scope};
+use crate::ports::{
+    Cloud, CloudState, Cluster, ClusterError, Host, InstanceState, Remote, RemoteError, Scope,
+};
 use crate::script::BootstrapToken;
 use crate::spec::{self, ImageSource, ProviderKind, Spec};
 use crate::ssh::{Settings, Ssh};
+
+/// How long a node that is up may take to answer on SSH.
+pub const BRIEF: Duration = Duration::from_secs(5);
 
 /// An open cluster: nothing is changed by opening it.
 pub struct Session {
@@ -135,23 +140,14 @@ impl Session {
         let (interrupted, watcher) = interrupt(events.clone());
         let result = engine::run(plan, executor, events, interrupted).await;
         watcher.abort();
+        // What comes after the steps only looks, so that there is nothing to wait for.
+        tokio::spawn(leave_on_interrupt());
         Ok(result?)
     }
 
     /// Who collects the evidence of a diagnosis.
     pub fn collector<'a>(&'a self, cluster: Option<&'a KubeCluster>) -> Collector<'a, KubeCluster> {
         Collector { cluster, cloud: &*self.cloud, scope: &self.scope, spec: &self.spec }
-    }
-
-    /// What planning a removal needs: nothing but what exists.
-    pub async fn observe_only(&self) -> Result<Observed, Failure> {
-        Ok(Observed {
-            scope: self.scope.clone(),
-            cloud: self.cloud_state().await?,
-            offer: None,
-            images: BTreeMap::new(),
-            public_key: String::new(),
-        })
     }
 
     /// The engine's view of the local files.
@@ -173,24 +169,47 @@ impl Session {
         }
     }
 
-    /// The API server, by the kubeconfig kept here; fetched again from the control plane when it is lost.
-    pub async fn cluster(&self) -> Result<KubeCluster, Failure> {
+    /// The API server at its present address, by the kubeconfig kept here; fetched again from the control plane when it
+    /// is lost.
+    pub async fn cluster(&self, state: &CloudState) -> Result<KubeCluster, Failure> {
+        let (node, _) = self.spec.nodes().next().expect("a spec has a control plane");
+        let host = self.host(state, &node)?;
+        let server = format!("https://{}:6443", host.address);
         match self.files.kubeconfig() {
-            Some(kubeconfig) => Ok(KubeCluster::from_kubeconfig(&kubeconfig, None).await?),
-            None => self.fetch_kubeconfig().await,
+            Some(kubeconfig) if kubeconfig.expose_secret().contains(&server) => {
+                Ok(KubeCluster::from_kubeconfig(&kubeconfig, None).await?)
+            }
+            Some(moved) => Ok(self.keeper().keep(&moved, &server).await?),
+            None => self.fetch_kubeconfig(&host, &server).await,
         }
     }
 
-    async fn fetch_kubeconfig(&self) -> Result<KubeCluster, Failure> {
-        let (node, _) = self.spec.nodes().next().expect("a spec has a control plane");
-        let state = self.cloud_state().await?;
-        let instance =
-            state.instances.iter().find(|instance| instance.node == node).ok_or_else(|| no_cluster(self))?;
-        let address = instance.public_ip.or(instance.private_ip).ok_or_else(|| no_cluster(self))?;
-        let host = Host { node: node.clone(), address: address.into(), user: self.spec.ssh.user.clone() };
-        self.ssh.connect(&host).await?;
-        let admin_conf = self.ssh.read(&node, "/etc/kubernetes/admin.conf").await?;
-        Ok(self.keeper().keep(&admin_conf, &format!("https://{address}:6443")).await?)
+    /// Where a node is reached by SSH.
+    pub fn host(&self, state: &CloudState, node: &str) -> Result<Host, Failure> {
+        if state.instances.is_empty() {
+            return Err(no_cluster(self));
+        }
+        let instance = state.instances.iter().find(|instance| instance.node == node).ok_or_else(|| {
+            let known: Vec<&str> = state.instances.iter().map(|instance| instance.node.as_str()).collect();
+            Failure::new("KS-NO-NODE", Exit::Usage, format!("there is no node {node}"))
+                .remedy(format!("one of: {}", known.join(", ")))
+        })?;
+        let not_running = || {
+            let message = format!("instance {} of node {node} is {}", instance.id, instance.state);
+            Failure::new("KS-NODE-INSTANCE", Exit::Failed, message).remedy("kubestrap diagnose dns")
+        };
+        let running = matches!(instance.state, InstanceState::Pending | InstanceState::Running);
+        let address =
+            instance.public_ip.or(instance.private_ip).filter(|_| running).ok_or_else(not_running)?;
+        Ok(Host { node: node.to_owned(), address: address.into(), user: self.spec.ssh.user.clone() })
+    }
+
+    async fn fetch_kubeconfig(&self, host: &Host, server: &str) -> Result<KubeCluster, Failure> {
+        // A node that has joined answers at once, or not for a reason that waiting does not mend.
+        let ssh = self.ssh_for(BRIEF)?;
+        ssh.connect(host).await?;
+        let admin_conf = ssh.read(&host.node, "/etc/kubernetes/admin.conf").await?;
+        Ok(self.keeper().keep(&admin_conf, server).await?)
     }
 }
 
@@ -219,12 +238,16 @@ fn interrupt(events: Events) -> (watch::Receiver<bool>, JoinHandle<()>) {
             events
                 .of("interrupt", None)
                 .progress("stopping after the running steps; Ctrl-C again leaves at once");
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(i32::from(u8::from(Exit::Interrupted)));
-            }
+            leave_on_interrupt().await;
         }
     });
     (receiver, watcher)
+}
+
+async fn leave_on_interrupt() {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(i32::from(u8::from(Exit::Interrupted)));
+    }
 }
 
 /// The engine's view of the local files.

@@ -66,7 +66,7 @@ pub async fn run(file: &Path, ui: Ui) -> Result<Exit, Failure> {
     let mut trouble = None;
     let (mut nodes, mut services) = (Vec::new(), Vec::new());
     if joined {
-        match ask_cluster(&session).await {
+        match ask_cluster(&session, &cloud).await {
             Ok(answer) => (nodes, services) = answer,
             Err(failure) => trouble = Some(failure.message),
         }
@@ -113,8 +113,11 @@ pub async fn run(file: &Path, ui: Ui) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn ask_cluster(session: &Session) -> Result<(Vec<NodeStatus>, Vec<ServiceStatus>), Failure> {
-    let cluster = session.cluster().await?;
+async fn ask_cluster(
+    session: &Session,
+    cloud: &CloudState,
+) -> Result<(Vec<NodeStatus>, Vec<ServiceStatus>), Failure> {
+    let cluster = session.cluster(cloud).await?;
     Ok(tokio::try_join!(cluster.nodes(), cluster.services())?)
 }
 

@@ -43,10 +43,11 @@ pub async fn run(file: &Path, args: &Consent, ui: Ui) -> Result<Exit, Failure> {
         return Err(failure.remedy("kubestrap up"));
     }
     let summary = format!(
-        "cluster {} is up: {} EC2 calls, {} SSH connections\n",
+        "cluster {} is up: {} EC2 calls, {} SSH connections\n  kubectl --context {} get nodes\n",
         session.scope.id,
         session.cloud.calls(),
         crate::ports::Remote::connections(&*session.ssh),
+        crate::kube::context_name(&session.scope.id),
     );
     ui.answer(&summary, &plan);
     Ok(Exit::Done)
@@ -57,7 +58,10 @@ async fn with_diagnosis(mut failure: Failure, session: &Session) -> Failure {
     if failure.code != "KS-API-DEADLINE" {
         return failure;
     }
-    let cluster = session.cluster().await.ok();
+    let cluster = match session.cloud_state().await {
+        Ok(state) => session.cluster(&state).await.ok(),
+        Err(_) => None,
+    };
     let collector = session.collector(cluster.as_ref());
     let (_, report) = collector.diagnose().await;
     failure

@@ -94,7 +94,9 @@ pub async fn fix_and_verify<W: Witness>(
         if let Some(lookups) = lookups {
             let _ = progress.send(format!("lookups: {lookups}"));
         }
-        if report.verdict == Verdict::Healthy || start.elapsed() + PAUSE >= limit {
+        // Without the API server's credentials no lookup will ever be made.
+        let hopeless = cluster.api == ApiState::NoKubeconfig;
+        if report.verdict == Verdict::Healthy || hopeless || start.elapsed() + PAUSE >= limit {
             break (before.seconds + start.elapsed().as_secs_f64(), report);
         }
         tokio::time::sleep(PAUSE).await;
@@ -102,7 +104,7 @@ pub async fn fix_and_verify<W: Witness>(
     Ok(combined(before, after, rounds))
 }
 
-/// The findings that are gone, marked as applied where a rule was added for them, and those that are left.
+/// The findings that are gone, marked as applied where the last collection proves it, and those that are left.
 fn combined(before: Report, after: Report, seconds: f64) -> Report {
     let left = |finding: &Finding| {
         after
@@ -112,8 +114,8 @@ fn combined(before: Report, after: Report, seconds: f64) -> Report {
     };
     let mut findings: Vec<Finding> = before.findings.into_iter().filter(|finding| !left(finding)).collect();
     for finding in &mut findings {
-        // What was only a consequence went with its cause.
-        finding.fix.applied = true;
+        // What was only a consequence went with its cause. Gone without a proof is not mended.
+        finding.fix.applied = after.verdict == Verdict::Healthy;
     }
     findings.extend(after.findings);
     Report { verdict: after.verdict, findings, checks: after.checks, seconds }

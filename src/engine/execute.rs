@@ -46,6 +46,14 @@ pub enum StepError {
     /// A node.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// A node that does not answer on SSH, and the end of its console.
+    #[error("{error}")]
+    Silent {
+        /// What SSH said.
+        error: Box<RemoteError>,
+        /// The console's last lines, oldest first.
+        console: Vec<String>,
+    },
     /// Kubernetes.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -86,6 +94,9 @@ pub struct Executor {
 
 /// Longest wait for nodes, workloads and DNS once kubeadm is done.
 const READY_LIMIT: Duration = Duration::from_secs(300);
+
+/// How much of a silent node's console is evidence.
+const CONSOLE_LINES: usize = 10;
 
 #[async_trait]
 impl Execute for Executor {
@@ -239,15 +250,20 @@ impl Executor {
         let address = self.address(step, node)?;
         events.progress(format!("running at {address}; waiting for SSH"));
         let host = Host { node: node.to_owned(), address: address.into(), user: self.spec.ssh.user.clone() };
-        if let Err(error) = self.remote.connect(&host).await {
-            if let (RemoteError::NeverAnswered { .. }, Ok(console)) =
-                (&error, self.cloud.console(&instance.id).await)
-            {
-                console.lines().rev().take(10).for_each(|line| events.progress(format!("console: {line}")));
+        match self.remote.connect(&host).await {
+            Ok(()) => Ok(format!("{} at {address}", instance.id)),
+            Err(error @ RemoteError::NeverAnswered { .. }) => {
+                // Of a machine that does not boot, EC2 may have nothing to tell.
+                let console = self.cloud.console(&instance.id).await.unwrap_or_default();
+                let lines: Vec<&str> = console.lines().filter(|line| !line.trim().is_empty()).collect();
+                let tail = lines.iter().skip(lines.len().saturating_sub(CONSOLE_LINES));
+                Err(StepError::Silent {
+                    error: Box::new(error),
+                    console: tail.map(|line| (*line).to_owned()).collect(),
+                })
             }
-            return Err(error.into());
+            Err(error) => Err(error.into()),
         }
-        Ok(format!("{} at {address}", instance.id))
     }
 
     /// kubeadm init where needed; then the kubeconfig is ours and the joins know what they need.

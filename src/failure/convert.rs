@@ -5,7 +5,7 @@ use crate::engine::{RunError, StepError};
 use crate::image;
 use crate::kube::CheckFailure;
 use crate::plan::PlanError;
-use crate::ports::{CloudError, ClusterError, RemoteError};
+use crate::ports::{CloudError, ClusterError, InstanceState, RemoteError};
 use crate::spec::SpecErrors;
 
 impl From<CloudError> for Failure {
@@ -46,11 +46,12 @@ impl From<RemoteError> for Failure {
                 Failure::new("KS-SSH-MISSING", Exit::Failed, message).remedy("apt-get install openssh-client")
             }
             RemoteError::NeverAnswered { node, .. } => Failure::new("KS-SSH-SILENT", Exit::Partial, message).remedy(format!(
-                "see that {node} boots and that admin_cidrs holds your address, then run it again: it goes on from here"
+                "see that {node} boots and that network.admin_cidrs holds your address (curl https://checkip.amazonaws.com); `kubestrap up` opens the groups for a new one, and goes on from here"
             )),
             RemoteError::HostKey { node, .. } => Failure::new("KS-SSH-HOST-KEY", Exit::Failed, message)
                 .evidence("somebody else may be answering at this address: nothing was sent to it")
-                .remedy(format!("if {node} was replaced on purpose, terminate its instance and run it again")),
+                .evidence("or the cluster was made anew from another machine, which has its host keys")
+                .remedy(format!("take the cluster's folder from the machine that ran `up`; a worker that was replaced on purpose: terminate the instance of {node} and run `up`")),
             RemoteError::NotPinned { looked_in, .. } => Failure::new("KS-SSH-LOST", Exit::Failed, message)
                 .evidence(format!("looked in {looked_in}"))
                 .remedy("restore the cluster's folder from the machine that launched it, or kubestrap down and up"),
@@ -71,7 +72,7 @@ impl From<ClusterError> for Failure {
         let message = error.to_string();
         match error {
             ClusterError::Unreachable { .. } => Failure::new("KS-API-UNREACHABLE", Exit::Partial, message)
-                .remedy("see that admin_cidrs holds your address: kubestrap diagnose dns"),
+                .remedy("see that network.admin_cidrs holds your address (curl https://checkip.amazonaws.com), then kubestrap up; or kubestrap diagnose dns"),
             ClusterError::Unauthorized { .. } => {
                 Failure::new("KS-API-UNAUTHORIZED", Exit::Credentials, message)
                     .remedy("delete the kept kubeconfig, which `kubestrap status` names: the next command fetches a fresh one")
@@ -104,11 +105,17 @@ impl From<PlanError> for Failure {
             PlanError::Immutable { .. } => Failure::new("KS-PLAN-IMMUTABLE", Exit::Failed, message)
                 .remedy("put the old value back, or `kubestrap down` first"),
             PlanError::Unexpected { id, .. } => Failure::new("KS-PLAN-SHRINK", Exit::Failed, message).remedy(format!(
-                "put the node back into the spec, or drain it and `aws ec2 terminate-instances --instance-ids {id}`"
+                "put the node back into the spec, or take it away: kubectl drain and kubectl delete node, then aws ec2 terminate-instances --instance-ids {id}"
             )),
-            PlanError::NotRunning { id, .. } => Failure::new("KS-PLAN-NOT-RUNNING", Exit::Failed, message).remedy(format!(
-                "aws ec2 start-instances --instance-ids {id}    # or terminate it, and run this again"
-            )),
+            PlanError::NotRunning { state: InstanceState::Stopped, id, .. } => {
+                Failure::new("KS-PLAN-NOT-RUNNING", Exit::Failed, message).remedy(format!(
+                    "aws ec2 start-instances --instance-ids {id}    # or terminate it, and run this again"
+                ))
+            }
+            PlanError::NotRunning { .. } => Failure::new("KS-PLAN-NOT-RUNNING", Exit::Failed, message)
+                .remedy("wait until it is stopped or terminated, and run this again"),
+            PlanError::Twice { .. } => Failure::new("KS-PLAN-TWICE", Exit::Failed, message)
+                .remedy("aws ec2 terminate-instances --instance-ids ID    # the one that `kubectl get nodes -o wide` does not show"),
             PlanError::ControlPlaneLost { .. } => Failure::new("KS-PLAN-CONTROL-PLANE-LOST", Exit::Failed, message)
                 .remedy("kubestrap down, then kubestrap up"),
         }
@@ -120,6 +127,13 @@ impl From<StepError> for Failure {
         match error {
             StepError::Cloud(error) => error.into(),
             StepError::Remote(error) => error.into(),
+            StepError::Silent { error, console } => {
+                let mut failure = Failure::from(*error);
+                failure
+                    .evidence
+                    .extend(console.iter().map(|line| format!("its console: {}", line.trim_end())));
+                failure
+            }
             StepError::Cluster(error) => error.into(),
             StepError::Local(message) => Failure::new("KS-LOCAL", Exit::Failed, message),
             StepError::Missing { .. } => Failure::new("KS-BUG", Exit::Failed, error.to_string()),

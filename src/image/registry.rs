@@ -106,7 +106,9 @@ impl RegistryError {
                 )
             }
             Self::Denied { registry, .. } => {
-                format!("log in to {registry} with an account that may push there")
+                format!(
+                    "set KUBESTRAP_REGISTRY_USER and KUBESTRAP_REGISTRY_PASSWORD to an account that may push to {registry}"
+                )
             }
             Self::Missing { .. } => "push it with `kubestrap deploy`".to_owned(),
             Self::Failed { .. } => "look at the registry's log; what was sent already is kept".to_owned(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::error::innermost;
 use super::yaml;
 use crate::ports::ClusterError;
-use crate::spec::Spec;
+use crate::spec::{ProviderKind, Spec};
 
 /// Longest wait for a manifest (330 kB).
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
@@ -22,7 +22,9 @@ pub async fn calico_manifest(spec: &Spec) -> Result<String, ClusterError> {
         Some(source) => source.clone(),
         None => upstream(&spec.calico.version),
     };
-    configure_calico(&fetch_manifest(&source).await?, spec.network.pod_cidr)
+    // The lab's sources are on this machine, whatever proxy leads to the web.
+    let direct = spec.provider.kind == ProviderKind::Lab;
+    configure_calico(&fetch_manifest(&source, direct).await?, spec.network.pod_cidr)
 }
 
 /// Where the Calico project publishes the VXLAN manifest of a version.
@@ -30,8 +32,8 @@ fn upstream(version: &str) -> String {
     format!("https://raw.githubusercontent.com/projectcalico/calico/v{version}/manifests/calico-vxlan.yaml")
 }
 
-/// Reads a manifest from an `http(s)://` URL, or else from a file.
-pub async fn fetch_manifest(source: &str) -> Result<String, ClusterError> {
+/// Reads a manifest from an `http(s)://` URL, by the environment's proxy unless `direct`, or else from a file.
+pub async fn fetch_manifest(source: &str, direct: bool) -> Result<String, ClusterError> {
     let malformed =
         |message: String| ClusterError::Malformed { what: format!("the manifest {source}"), message };
     if !source.starts_with("http://") && !source.starts_with("https://") {
@@ -39,7 +41,9 @@ pub async fn fetch_manifest(source: &str) -> Result<String, ClusterError> {
         return tokio::fs::read_to_string(path).await.map_err(|error| malformed(error.to_string()));
     }
     let fetch = async {
-        let response = reqwest::Client::new().get(source).send().await?;
+        let client = reqwest::Client::builder();
+        let client = if direct { client.no_proxy() } else { client };
+        let response = client.build()?.get(source).send().await?;
         let status = response.status();
         Ok::<_, reqwest::Error>((status, response.text().await?))
     };
@@ -173,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_manifest_that_is_not_there_is_named() {
-        let error = fetch_manifest("/nonexistent/calico.yaml").await.expect_err("absent").to_string();
+        let error = fetch_manifest("/nonexistent/calico.yaml", true).await.expect_err("absent").to_string();
         assert_eq!(error, "the manifest /nonexistent/calico.yaml: No such file or directory (os error 2)");
     }
 
@@ -183,7 +187,7 @@ mod tests {
         let url = format!("http://{}/calico.yaml", listener.local_addr().expect("bound"));
         let server = axum::Router::new().route("/other", axum::routing::get(|| async { "" }));
         let task = tokio::spawn(async move { axum::serve(listener, server).await });
-        let error = fetch_manifest(&url).await.expect_err("404").to_string();
+        let error = fetch_manifest(&url, true).await.expect_err("404").to_string();
         task.abort();
         assert_eq!(error, format!("the manifest {url}: the server answered 404 Not Found"));
     }

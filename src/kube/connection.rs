@@ -34,6 +34,8 @@ impl KubeCluster {
             config.cluster_url =
                 server.parse::<Uri>().map_err(|error| malformed(format!("server {server}: {error}")))?;
         }
+        // A proxy of the environment is for the web; to the API server we go ourselves, as over SSH.
+        config.proxy_url = None;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let endpoint = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let client = Client::try_from(config).map_err(|error| malformed(innermost(&error)))?;

@@ -51,17 +51,6 @@ impl KubeCluster {
         }
         Ok(drift)
     }
-
-    /// The digest that a service's Deployment was built from, if it is deployed.
-    pub async fn deployed_source(&self, service: &str) -> Result<Option<String>, ClusterError> {
-        use k8s_openapi::api::apps::v1::Deployment;
-        let api: ::kube::Api<Deployment> = ::kube::Api::namespaced(self.client.clone(), "default");
-        let deployment = api
-            .get_opt(service)
-            .await
-            .map_err(|error| failure(&self.endpoint, &format!("Deployment default/{service}"), error))?;
-        Ok(deployment.and_then(|deployment| deployment.metadata.annotations?.remove(super::SOURCE_DIGEST)))
-    }
 }
 
 /// An object without what the API server keeps about it.

@@ -107,6 +107,9 @@ fn own_kubeconfig(admin_conf: &str, cluster: &str, server: &str) -> Result<Value
     let mut server_entry = inner("clusters", "cluster").ok_or_else(|| lacks("cluster"))?;
     let user = inner("users", "user").ok_or_else(|| lacks("user"))?;
     server_entry["server"] = json!(server);
+    // A machine that was stopped and started has another public address, which its certificate does not name; every
+    // API server's certificate that kubeadm makes names this.
+    server_entry["tls-server-name"] = json!("kubernetes");
     let name = context_name(cluster);
     Ok(json!({
         "apiVersion": "v1",
@@ -293,6 +296,7 @@ contexts: [{name: work, context: {cluster: work, user: work, namespace: team}}]
         - cluster:
             certificate-authority-data: Q0E=
             server: https://203.0.113.7:6443
+            tls-server-name: kubernetes
           name: kubestrap-books
         contexts:
         - context:

@@ -33,7 +33,7 @@ pub use calico::{calico_manifest, configure_calico, fetch_manifest};
 pub use check::{CheckFailure, check_service};
 pub use drift::Drift;
 pub use kubeconfig::{Kubeconfigs, Merged, context_name};
-pub use objects::{MANAGED_BY, SOURCE_DIGEST, objects};
+pub use objects::{MANAGED_BY, objects};
 pub use probe::{PROBE_IMAGE, PROBE_NAMESPACE, probe_manifest};
 
 /// Names us in every object's managed fields.

@@ -20,8 +20,6 @@ use crate::spec::{Service, ServiceProtocol};
 
 /// The label that marks what kubestrap deployed.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kubestrap");
-/// The annotation that keeps the digest of what a service was built from.
-pub const SOURCE_DIGEST: &str = "kubestrap/source-digest";
 
 /// Namespace of the spec's services.
 const NAMESPACE: &str = "default";
@@ -29,21 +27,18 @@ const NAMESPACE: &str = "default";
 const NOBODY: i64 = 65532;
 
 /// The manifest of a service: its Deployment, its Service and, with more than one replica, its
-/// PodDisruptionBudget. `image` is pinned by digest; `source_digest` is kept as an annotation of the
-/// Deployment, so that a later run can tell that there is nothing to build.
-pub fn objects(service: &Service, image: &str, source_digest: &str) -> String {
-    let mut documents =
-        vec![value(&kube_service(service)), value(&deployment(service, image, source_digest))];
+/// PodDisruptionBudget. `image` is pinned by digest.
+pub fn objects(service: &Service, image: &str) -> String {
+    let mut documents = vec![value(&kube_service(service)), value(&deployment(service, image))];
     if service.replicas > 1 {
         documents.push(value(&disruption_budget(service)));
     }
     yaml::render_all(&documents)
 }
 
-fn deployment(service: &Service, image: &str, source_digest: &str) -> Deployment {
-    let annotations = BTreeMap::from([(SOURCE_DIGEST.to_owned(), source_digest.to_owned())]);
+fn deployment(service: &Service, image: &str) -> Deployment {
     Deployment {
-        metadata: ObjectMeta { annotations: Some(annotations), ..metadata(service) },
+        metadata: metadata(service),
         spec: Some(DeploymentSpec {
             replicas: Some(i32::from(service.replicas)),
             revision_history_limit: Some(3),
@@ -254,12 +249,12 @@ mod tests {
     #[test]
     fn an_http_service_on_a_node_port_with_two_replicas() {
         let service = service("marketplace", ServiceProtocol::Http, 2);
-        insta::assert_snapshot!(objects(&service, "registry/marketplace@sha256:00", "sha256:11"));
+        insta::assert_snapshot!(objects(&service, "registry/marketplace@sha256:00"));
     }
 
     #[test]
     fn a_grpc_service_inside_the_cluster_with_one_replica_has_native_probes_and_no_budget() {
         let service = service("recommendations", ServiceProtocol::Grpc, 1);
-        insta::assert_snapshot!(objects(&service, "registry/recommendations@sha256:00", "sha256:11"));
+        insta::assert_snapshot!(objects(&service, "registry/recommendations@sha256:00"));
     }
 }

@@ -1,13 +1,12 @@
 //! The plan of `down`: everything that carries the cluster's id, in an order that EC2 accepts.
 
+use super::Plan;
 use super::step::{Action, Change, Step, StepId};
-use super::{Observed, Plan};
 use crate::network::{Direction, Peer, Rule};
-use crate::ports::{Delete, InstanceState, SecurityGroup};
+use crate::ports::{CloudState, Delete, InstanceState, SecurityGroup};
 
 /// Plans the removal of everything observed, and of the local files.
-pub fn down(observed: &Observed) -> Plan {
-    let cloud = &observed.cloud;
+pub fn down(cloud: &CloudState) -> Plan {
     let mut draft = Draft { steps: Vec::new() };
     let instances: Vec<_> =
         cloud.instances.iter().filter(|instance| instance.state != InstanceState::Terminated).collect();

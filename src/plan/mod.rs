@@ -97,6 +97,14 @@ pub enum PlanError {
         /// Node name from its tags.
         node: String,
     },
+    /// A node with more than one instance.
+    #[error("node {node} has {} instances: {}", ids.len(), ids.join(", "))]
+    Twice {
+        /// Node.
+        node: String,
+        /// `i-...`.
+        ids: Vec<String>,
+    },
     /// A node that has come to a state that only a person should decide about.
     #[error("instance {id} of node {node} is {state}")]
     NotRunning {

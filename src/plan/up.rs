@@ -105,6 +105,11 @@ impl Draft<'_> {
         let spec = self.spec;
         let observed = self.observed;
         for instance in &observed.cloud.instances {
+            let of_node = observed.cloud.instances.iter().filter(|other| other.node == instance.node);
+            let ids: Vec<String> = of_node.map(|other| other.id.clone()).collect();
+            if ids.len() > 1 {
+                return Err(PlanError::Twice { node: instance.node.clone(), ids });
+            }
             let pool = spec.pools().find(|pool| pool.node_names().any(|name| name == instance.node));
             match pool {
                 None => {

@@ -18,7 +18,7 @@ const QUICK: Duration = Duration::from_secs(2);
 /// For a node that answers, but slowly.
 const PATIENT: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// All that `ssh` is told of a node. `-F` keeps the user's and the system's own configuration out.
 pub(super) fn ssh_config(host: &Host, port: u16, key: &Path, known_hosts: &Path) -> String {
@@ -44,6 +44,7 @@ pub(super) fn ssh_config(host: &Host, port: u16, key: &Path, known_hosts: &Path)
         "ForwardAgent no",
         "ForwardX11 no",
         "Compression no",
+        "ConnectTimeout 10",
         "ServerAliveInterval 5",
         "ServerAliveCountMax 6",
     ] {
@@ -226,6 +227,7 @@ mod tests {
           ForwardAgent no
           ForwardX11 no
           Compression no
+          ConnectTimeout 10
           ServerAliveInterval 5
           ServerAliveCountMax 6
         "#);

@@ -34,7 +34,8 @@ pub fn on_the_way_up(run: &Run) {
     let silent = silent.exits(PARTIAL);
     assert!(
         silent.stderr.contains("error[KS-SSH-SILENT]: connect/general-2: general-2 (198.18.0.")
-            && silent.stderr.contains(") did not answer on SSH within 5 s: "),
+            && silent.stderr.contains(") did not answer on SSH within 5 s: ")
+            && silent.stderr.contains("  | its console: "),
         "{}",
         silent.stderr
     );

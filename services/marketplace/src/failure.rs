@@ -74,15 +74,15 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The HTTP status that says the same: 504 for silence, 503 where a try later may help,
-    /// 502 for an answer (or a name) that is wrong. Never 500: this process is not at fault.
+    /// The HTTP status that says the same: 502 for an answer that is wrong, 503 for none, where a try later may
+    /// help. Never 500: this process is not at fault.
     pub fn http_status(&self) -> u16 {
+        let wrong = |code: &Code| {
+            !matches!(code, Code::DeadlineExceeded | Code::Unavailable | Code::ResourceExhausted)
+        };
         match self {
-            Self::ResolveTimeout { .. } | Self::ConnectTimeout { .. } | Self::Deadline { .. } => 504,
-            Self::Resolve { .. } | Self::Refused { .. } | Self::Connect { .. } | Self::Broken { .. } => 503,
-            Self::Status { code: Code::DeadlineExceeded, .. } => 504,
-            Self::Status { code: Code::Unavailable | Code::ResourceExhausted, .. } => 503,
-            Self::Status { .. } => 502,
+            Self::Status { code, .. } if wrong(code) => 502,
+            _ => 503,
         }
     }
 
@@ -214,6 +214,6 @@ mod tests {
         all.extend(
             (1..=16).map(|code| Failure::Status { code: Code::from_i32(code), message: String::new() }),
         );
-        assert!(all.iter().all(|failure| [502, 503, 504].contains(&failure.http_status())));
+        assert!(all.iter().all(|failure| [502, 503].contains(&failure.http_status())));
     }
 }

@@ -5,7 +5,8 @@ pub(super) const PAGES: super::Pages = &[
         "KS-CRED",
         "EC2 did not accept the credentials, or there are none. They are looked for as every AWS tool does: \
          environment, then the profile in the spec (provider.profile) or AWS_PROFILE, then the instance \
-         role. Expired single sign-on sessions are renewed with `aws sso login`; a clock that is wrong by \
+         role. Single sign-on profiles are not read: `eval \"$(aws configure export-credentials --format env)\"` \
+         hands their keys over. A clock that is wrong by \
          minutes makes signatures invalid too.",
     ),
     (

@@ -23,8 +23,8 @@ pub(super) const PAGES: super::Pages = &[
     (
         "KS-IMAGE-REGISTRY",
         "The registry that services.image names, or its mirror from sources.mirrors, cannot be reached, \
-         refuses access, or failed. Pushes are anonymous: a registry that asks for a login refuses them. \
-         For the lab see that it runs, with `kubestrap lab status`.",
+         refuses access, or failed. Pushes are anonymous unless KUBESTRAP_REGISTRY_USER and \
+         KUBESTRAP_REGISTRY_PASSWORD are set; nodes pull anonymously. For the lab see that it runs, with `kubestrap lab status`.",
     ),
     (
         "KS-IMAGE-PLATFORM",

@@ -44,7 +44,7 @@ pub(super) const PAGES: super::Pages = &[
         "KS-CHECK",
         "The service was rolled out, and its page did not come through every node as services.check asks. \
          The evidence tells what each node answered. A node that does not answer at all is a matter of \
-         network.node_ports or of kube-proxy; a 502 that names a lookup is DNS, which `kubestrap diagnose \
+         network.node_ports or of kube-proxy; a 503 that names a lookup is DNS, which `kubestrap diagnose \
          dns` finds.",
     ),
 ];

@@ -64,6 +64,12 @@ pub(super) const PAGES: super::Pages = &[
          `kubestrap lab stop`; KUBESTRAP_LAB_PORT is the port of the next one.",
     ),
     (
+        "KS-LAB-LOST",
+        "The lab's own container ended while it held instances. What it knew of them was in its memory, so the \
+         cluster is lost, and nothing was removed yet. See what it said last with `kubestrap lab status`, then \
+         `kubestrap lab stop` removes what is left of it, and `kubestrap up` begins anew.",
+    ),
+    (
         "KS-LAB-DIFFERS",
         "A lab runs already, from another binary or bundle or with other options, and has instances that a \
          restart would remove. Keep using it as it is, or `kubestrap lab stop` and start it again; what it \

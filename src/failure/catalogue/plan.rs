@@ -22,6 +22,12 @@ pub(super) const PAGES: super::Pages = &[
          back into the spec, or drain it, delete it from Kubernetes and terminate its instance.",
     ),
     (
+        "KS-PLAN-TWICE",
+        "Two instances carry the tags of one node. Only one of them is in Kubernetes under the node's name; the \
+         other was launched by a run whose answer was lost, or by somebody who copied the tags. Compare their \
+         private addresses with `kubectl get nodes -o wide` and terminate the one that is not there.",
+    ),
+    (
         "KS-PLAN-NOT-RUNNING",
         "An instance of the cluster is stopped or on its way out, and only a person can say what is meant. \
          Start it again, or terminate it: a worker that is gone is replaced by the next `kubestrap up`.",

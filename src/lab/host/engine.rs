@@ -9,8 +9,7 @@ use bollard::errors::Error;
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
-    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveImageOptionsBuilder,
-    RemoveVolumeOptionsBuilder,
+    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveImageOptions, RemoveVolumeOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt};
 use ipnet::Ipv4Net;
@@ -115,6 +114,19 @@ pub async fn import(docker: &Docker, bundle: &Bundle) -> Result<(), HostError> {
     let body = bollard::body_try_stream(ReaderStream::with_capacity(file, 1 << 20));
     let progress = docker.create_image(Some(options), Some(body), None);
     progress.try_for_each(|_| std::future::ready(Ok(()))).await?;
+    forget_others(docker, &bundle.image).await
+}
+
+/// Removes the node images of earlier bundles; one that is in use stays.
+async fn forget_others(docker: &Docker, kept: &str) -> Result<(), HostError> {
+    let options = ListImagesOptionsBuilder::new().filters(&labelled()).build();
+    let tags = docker.list_images(Some(options)).await?.into_iter().flat_map(|image| image.repo_tags);
+    for tag in tags.filter(|tag| tag != kept && tag.starts_with(REPOSITORY)) {
+        match docker.remove_image(&tag, None::<RemoveImageOptions>, None).await {
+            Ok(_) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(())
 }
 
@@ -241,9 +253,9 @@ pub async fn check_disk(docker: &Docker) -> Result<(), HostError> {
     }
 }
 
-/// Removes what carries the label: containers with their volumes, volumes, networks; with `purge`
-/// imported images.
-pub async fn remove_labelled(docker: &Docker, purge: bool) -> Result<(), HostError> {
+/// Removes what carries the label: containers with their volumes, volumes, networks. The imported image stays,
+/// as the bundle does.
+pub async fn remove_labelled(docker: &Docker) -> Result<(), HostError> {
     let all = inventory(docker).await?;
     let removals = all.containers.iter().map(|id| remove(docker, id));
     for result in futures::stream::iter(removals).buffer_unordered(8).collect::<Vec<_>>().await {
@@ -255,13 +267,6 @@ pub async fn remove_labelled(docker: &Docker, purge: bool) -> Result<(), HostErr
     }
     for network in &all.networks {
         gone(docker.remove_network(network).await)?;
-    }
-    if purge {
-        let options = ListImagesOptionsBuilder::new().filters(&labelled()).build();
-        for image in docker.list_images(Some(options)).await? {
-            let options = RemoveImageOptionsBuilder::new().force(true).build();
-            gone(docker.remove_image(&image.id, Some(options), None).await.map(drop))?;
-        }
     }
     Ok(())
 }

@@ -56,6 +56,8 @@ pub struct StartOptions {
     pub region: String,
     /// Whether instances reach the internet through this machine.
     pub internet: bool,
+    /// Whether it was started for a cluster, and so goes with it.
+    pub on_demand: bool,
 }
 
 /// A running lab.
@@ -85,6 +87,8 @@ pub enum Status {
     Broken {
         /// The engine's word for its state.
         state: String,
+        /// Instances that it left behind.
+        machines: usize,
         /// The end of its log.
         log: String,
     },
@@ -92,6 +96,8 @@ pub enum Status {
     Running {
         /// Where.
         at: Running,
+        /// Whether it was started for a cluster, and so goes with it.
+        on_demand: bool,
         /// What it says of itself.
         health: Health,
         /// Instance ids with the state of their container.
@@ -124,7 +130,7 @@ pub async fn start(options: &StartOptions) -> Result<Running, HostError> {
         Some(found) if found.running && engine::machines(&docker).await?.values().any(|s| s == "running") => {
             return Err(HostError::Differs);
         }
-        _ => stop(false).await?,
+        _ => stop().await?,
     }
     engine::check_disk(&docker).await?;
     engine::check_range(options.range)?;
@@ -134,7 +140,7 @@ pub async fn start(options: &StartOptions) -> Result<Running, HostError> {
     let started = launch(&docker, options, &bundle, &fingerprint, &running).await;
     if let Err(error) = started {
         // Its log is in the error; a half-started lab is of no use to anyone.
-        let _ = stop(false).await;
+        let _ = stop().await;
         return Err(error);
     }
     Ok(running)
@@ -163,16 +169,16 @@ async fn launch(
     wait_ready(docker, running).await
 }
 
-/// Stops the lab and removes everything that carries its label; with `purge` imported images too.
+/// Stops the lab and removes everything that carries its label.
 /// Looks again at the end: what is still there is an error.
-pub async fn stop(purge: bool) -> Result<(), HostError> {
+pub async fn stop() -> Result<(), HostError> {
     let docker = connect().await?;
     if engine::find(&docker, NAME).await?.is_some_and(|found| found.running) {
         // It removes its machines on SIGTERM.
         let options = StopContainerOptionsBuilder::new().t(STOP).build();
         docker.stop_container(NAME, Some(options)).await?;
     }
-    engine::remove_labelled(&docker, purge).await?;
+    engine::remove_labelled(&docker).await?;
     match engine::leftovers(&docker).await? {
         left if left.is_empty() => Ok(()),
         left => Err(HostError::Leftovers { what: left }),
@@ -191,12 +197,19 @@ pub async fn status() -> Result<Status, HostError> {
     };
     match (at, health) {
         (Some(at), Some(health)) => {
-            Ok(Status::Running { at, health, machines: engine::machines(&docker).await? })
+            let on_demand = found.label(ON_DEMAND).is_some();
+            Ok(Status::Running { at, on_demand, health, machines: engine::machines(&docker).await? })
         }
-        _ => Ok(Status::Broken { state: found.state, log: console(&docker, NAME, "20").await? }),
+        _ => Ok(Status::Broken {
+            state: found.state,
+            machines: engine::machines(&docker).await?.len(),
+            log: console(&docker, NAME, "20").await?,
+        }),
     }
 }
 
+/// Label of a lab that was started for a cluster.
+const ON_DEMAND: &str = "kubestrap.lab.on-demand";
 /// Label that remembers where the lab was put.
 const PLACE: &str = "kubestrap.lab.place";
 
@@ -338,12 +351,18 @@ fn container(
     let mut labels = labels();
     labels.insert(FINGERPRINT.to_owned(), fingerprint.to_owned());
     labels.insert(PLACE.to_owned(), text(&StartPlace { port: options.port, range: options.range })?);
+    if options.on_demand {
+        labels.insert(ON_DEMAND.to_owned(), "1".to_owned());
+    }
     Ok(ContainerCreateBody {
         image: Some(bundle.image.clone()),
         hostname: Some(NAME.to_owned()),
         entrypoint: strings(&["/usr/local/bin/kubestrap"]),
         cmd: Some(vec!["lab".into(), "serve".into(), text(&serve)?]),
-        env: strings(&["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "RUST_LOG=info"]),
+        env: strings(&[
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "KUBESTRAP_LOG=info",
+        ]),
         exposed_ports: Some(vec![port]),
         labels: Some(labels),
         host_config: Some(host_config),
