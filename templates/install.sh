@@ -186,7 +186,8 @@ number=0
 for reference in "$@"; do
   [ -z "$(ctr --namespace k8s.io images list --quiet "name==$reference")" ] || continue
   number=$((number + 1))
-  ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d "$reference" >"$log/$number" 2>&1 8>&- &
+  # A registry that takes the connection and says nothing more is not waited for without end.
+  timeout 600 ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d "$reference" >"$log/$number" 2>&1 8>&- &
   image[$!]=$reference
   output[$!]=$log/$number
 done

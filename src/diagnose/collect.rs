@@ -11,7 +11,7 @@ use super::evidence::{
 use super::report::Report;
 use super::rules::judge;
 use crate::network;
-use crate::ports::{Cloud, CloudState, Scope};
+use crate::ports::{Cloud, CloudState, Scope, SecurityGroup};
 use crate::spec::{Role, Spec};
 
 /// Who can tell about DNS from inside the cluster. Implemented by the adapter to Kubernetes.
@@ -61,13 +61,15 @@ impl<W: Witness> Collector<'_, W> {
     }
 
     fn cloud_evidence(&self, state: &CloudState, failure: Option<String>) -> CloudEvidence {
-        let groups = state.groups.iter().map(|(logical, group)| GroupEvidence {
-            logical: logical.clone(),
+        let evidence = |logical: &str, group: &SecurityGroup| GroupEvidence {
+            logical: logical.to_owned(),
             id: group.id.clone(),
             name: group.name.clone(),
             ingress: group.ingress.clone(),
             egress: group.egress.clone(),
-        });
+        };
+        let groups = state.groups.iter().map(|(logical, group)| evidence(logical, group));
+        let attached = state.attached.iter().map(|group| evidence("", group));
         let control_plane =
             |node: &str| self.spec.nodes().any(|(name, role)| name == node && role == Role::ControlPlane);
         let members = state.instances.iter().map(|instance| MemberEvidence {
@@ -90,6 +92,7 @@ impl<W: Witness> Collector<'_, W> {
             endpoint: self.spec.provider.endpoint.clone(),
             failure,
             groups: groups.collect(),
+            attached: attached.collect(),
             members: members.collect(),
             absent,
             flows: network::required(self.spec).iter().map(FlowEvidence::from).collect(),

@@ -209,8 +209,11 @@ pub struct CloudEvidence {
     pub endpoint: Option<String>,
     /// Why EC2 could not be asked; then the rest is empty.
     pub failure: Option<String>,
-    /// The security groups that any member is in.
+    /// The cluster's security groups.
     pub groups: Vec<GroupEvidence>,
+    /// Groups of others that a member is in; their logical names are empty.
+    #[serde(default)]
+    pub attached: Vec<GroupEvidence>,
     /// The instances.
     pub members: Vec<MemberEvidence>,
     /// Nodes of the spec that have no instance.
@@ -337,12 +340,12 @@ impl CloudEvidence {
         self.members.iter().filter(|member| member.state == "running").filter_map(member).collect()
     }
 
-    /// The groups by id.
+    /// The rules of all groups, by id.
     pub fn rules(&self) -> BTreeMap<String, GroupRules> {
         let rules = |group: &GroupEvidence| {
             (group.id.clone(), GroupRules { ingress: group.ingress.clone(), egress: group.egress.clone() })
         };
-        self.groups.iter().map(rules).collect()
+        self.groups.iter().chain(&self.attached).map(rules).collect()
     }
 }
 

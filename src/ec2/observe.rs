@@ -47,7 +47,21 @@ impl Api {
         let lists = self.lists(scope).await?;
         let mut state = assemble(scope, &lists);
         self.confirm(&mut state).await?;
+        state.attached = self.attached(&state).await?;
         Ok(state)
+    }
+
+    /// The groups of others that our instances are in; none is asked for where there is none.
+    async fn attached(&self, state: &CloudState) -> Result<Vec<SecurityGroup>, Fault> {
+        let is_ours = |id: &&String| state.groups.values().any(|group| group.id == **id);
+        let ids: BTreeSet<&String> =
+            state.instances.iter().flat_map(|it| &it.groups).filter(|id| !is_ours(id)).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = self.ec2.describe_security_groups().filters(filter("group-id", ids));
+        let found = list!(self, "DescribeSecurityGroups", request).await?;
+        Ok(found.iter().filter_map(security_group).collect())
     }
 
     async fn lists(&self, scope: &Scope) -> Result<Lists, Fault> {
@@ -154,6 +168,7 @@ pub(super) fn assemble(scope: &Scope, lists: &Lists) -> CloudState {
         key_pair: lists.keys.iter().find(|it| is_ours(scope, it.tags())).and_then(key_pair),
         groups: groups(&lists.groups, vpc_id),
         instances: instances(lists.instances.iter().filter(|it| lives(it))),
+        attached: Vec::new(),
         foreign: Vec::new(),
         others: Vec::new(),
     };
@@ -208,17 +223,20 @@ fn groups(found: &[ec2::SecurityGroup], vpc: Option<&str>) -> BTreeMap<String, S
     found.sort_by_key(|it| (it.vpc_id() != vpc, it.group_id.clone()));
     for group in found {
         let logical = tag_value(group.tags(), tag::LOGICAL).and_then(|it| it.strip_prefix("group/"));
-        let (Some(logical), Some(id), Some(name)) = (logical, &group.group_id, &group.group_name) else {
-            continue;
-        };
-        groups.entry(logical.to_owned()).or_insert_with(|| SecurityGroup {
-            id: id.clone(),
-            name: name.clone(),
-            ingress: rules(group.ip_permissions()),
-            egress: rules(group.ip_permissions_egress()),
-        });
+        if let (Some(logical), Some(group)) = (logical, security_group(group)) {
+            groups.entry(logical.to_owned()).or_insert(group);
+        }
     }
     groups
+}
+
+fn security_group(group: &ec2::SecurityGroup) -> Option<SecurityGroup> {
+    Some(SecurityGroup {
+        id: group.group_id.clone()?,
+        name: group.group_name.clone()?,
+        ingress: rules(group.ip_permissions()),
+        egress: rules(group.ip_permissions_egress()),
+    })
 }
 
 /// Who holds a name that we need, or says to be of our cluster and is not.

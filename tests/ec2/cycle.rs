@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::config::{BehaviorVersion, Region};
+use aws_sdk_ec2::types::Filter;
 use kubestrap::ec2::Ec2;
 use kubestrap::network::{Direction, Peer, PortRange, Protocol, Rule};
 use kubestrap::ports::{Cloud, CloudState, Create, Delete, Instance, InstanceState, Launch, NodePhase};
@@ -196,10 +197,28 @@ async fn instances(cloud: &Ec2, endpoint: &str, net: &Network, image: &str) -> V
         let held: BTreeSet<&String> = state.instances[1].groups.iter().collect();
         assert_eq!(held, groups.iter().collect(), "exactly the groups asked for");
     }
+    // A group of somebody else's, with its rules.
+    let default = default_group(endpoint, &net.vpc).await;
+    cloud.set_groups(&all[1], &[net.nodes.clone(), default.clone()]).await.unwrap();
+    let state = cloud.observe(&scope()).await.unwrap();
+    let attached: Vec<&str> = state.attached.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(attached, [default.as_str()]);
+    assert!(!state.attached[0].egress.is_empty(), "its rules came along");
+    cloud.set_groups(&all[1], &both[..1]).await.unwrap();
+    let state = cloud.observe(&scope()).await.unwrap();
+    assert_eq!(state.attached, []);
     assert_eq!(state.others, [], "volumes and interfaces of living instances are theirs");
     cloud.console(&all[0]).await.unwrap();
     as_asked_for(endpoint, &all).await;
     state.instances
+}
+
+/// The group that EC2 made with the VPC.
+async fn default_group(endpoint: &str, vpc: &str) -> String {
+    let named = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
+    let request = bare(endpoint).describe_security_groups();
+    let request = request.filters(named("vpc-id", vpc)).filters(named("group-name", "default"));
+    request.send().await.unwrap().security_groups()[0].group_id().unwrap().to_owned()
 }
 
 /// Looks behind the adapter: metadata sessions required, root volume encrypted gp3.

@@ -44,7 +44,9 @@ pub(super) fn stopped(evidence: &Evidence) -> Vec<Stopped> {
     }
     let mut stopped = outsiders(cloud);
     let (flows, members, rules) = (cloud.flows(), expected_members(cloud), cloud.rules());
-    let proof = prove(&flows, &members, &rules);
+    let mut proof = prove(&flows, &members, &rules);
+    let standing = standing(cloud);
+    proof.counterexamples.retain(|example| standing.contains(&key(example)));
     stopped.extend(needed(cloud).into_iter().map(|addition| {
         let examples: Vec<&Counterexample> = proof
             .counterexamples
@@ -72,11 +74,23 @@ pub(in super::super) fn additions(evidence: &Evidence) -> Vec<MissingRule> {
     needed(&evidence.cloud).into_iter().map(|addition| addition.rule).collect()
 }
 
+/// What no group admits, those of others included: which flow from whom to whom.
+fn standing(cloud: &CloudEvidence) -> BTreeSet<(String, String, String)> {
+    let proof = prove(&cloud.flows(), &in_their_roles(cloud), &cloud.rules());
+    proof.counterexamples.iter().map(key).collect()
+}
+
+fn key(example: &Counterexample) -> (String, String, String) {
+    (example.flow.clone(), example.packet.from.clone(), example.packet.to.clone())
+}
+
 /// The rules to add, without those that the others make superfluous: where all egress is missing, the
 /// one rule for it is enough.
 fn needed(cloud: &CloudEvidence) -> Vec<Addition> {
     let (flows, members, rules) = (cloud.flows(), expected_members(cloud), cloud.rules());
+    let standing: BTreeSet<String> = standing(cloud).into_iter().map(|(flow, ..)| flow).collect();
     let mut kept = missing_rules(&flows, &members, &rules);
+    kept.retain(|missing| !missing.flows.is_disjoint(&standing));
     let proven_with = |additions: &[MissingRule]| {
         let mut rules = rules.clone();
         for addition in additions {
@@ -124,11 +138,9 @@ pub(super) fn check(evidence: &Evidence) -> (CheckState, Vec<String>) {
         .flat_map(|member| &member.groups)
         .filter(|group| !known.contains(group.as_str()))
         .collect();
-    lines.extend(
-        foreign
-            .iter()
-            .map(|group| format!("{group} is not the cluster's: its rules are left out of account")),
-    );
+    lines.extend(foreign.iter().map(|group| {
+        format!("{group} is not the cluster's: its rules count, and no rule is proposed for it")
+    }));
     let holds = proof.counterexamples.is_empty() && outsiders(cloud).is_empty();
     (if holds { CheckState::Passed } else { CheckState::Failed }, lines)
 }
@@ -197,9 +209,18 @@ fn expected_groups<'a>(cloud: &'a CloudEvidence, member: &MemberEvidence) -> Vec
     cloud.groups.iter().filter(|group| logical.contains(&group.logical.as_str())).collect()
 }
 
-/// The members as if each were in its role's groups: a missing membership is a finding of its own and
-/// must not be mended by rules in other groups.
+/// The members as if each were in its role's groups and in no others: a missing membership is a finding of its own
+/// and must not be mended by rules, and rules are proposed for the cluster's groups alone.
 fn expected_members(cloud: &CloudEvidence) -> Vec<Member> {
+    let mut members = in_their_roles(cloud);
+    for member in &mut members {
+        member.groups.retain(|id| cloud.groups.iter().any(|group| group.id == *id));
+    }
+    members
+}
+
+/// The members as if each were in its role's groups too.
+fn in_their_roles(cloud: &CloudEvidence) -> Vec<Member> {
     let mut members = cloud.members();
     for member in &mut members {
         if let Some(seen) = cloud.members.iter().find(|seen| seen.node == member.node) {

@@ -106,6 +106,7 @@ fn healthy() -> Evidence {
             endpoint: None,
             failure: None,
             groups: groups.collect(),
+            attached: Vec::new(),
             members: members.collect(),
             absent: Vec::new(),
             flows: required(&spec).iter().map(FlowEvidence::from).collect(),
@@ -319,6 +320,35 @@ fn an_instance_outside_of_its_group_is_named_and_put_back_and_no_rule_is_propose
     let groups = vec!["sg-0000000000000000f".into(), NODES.into()];
     assert_eq!(fixes(&evidence), [Fix::JoinGroups { instance: "i-00000000000000001".into(), groups }]);
     assert_snapshot!(findings(&evidence));
+}
+
+#[test]
+fn a_group_of_others_admits_what_it_admits_and_gets_no_rules() {
+    let mut evidence = healthy();
+    let other = "sg-0000000000000000f";
+    evidence.cloud.members.iter_mut().for_each(|member| member.groups.push(other.into()));
+    nodes_group(&mut evidence).ingress.retain(|rule| rule.ports != Some(PortRange::single(4789)));
+    let mut attached = evidence.cloud.groups[0].clone();
+    attached.logical.clear();
+    attached.id = other.into();
+    (attached.ingress, attached.egress) = (Vec::new(), Vec::new());
+    evidence.cloud.attached = vec![attached];
+
+    // One that admits nothing changes nothing, and the rule belongs into the cluster's own.
+    let mut stopped = evidence.clone();
+    obey_groups(&mut stopped);
+    let codes: Vec<String> = judge(&stopped).findings.into_iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["KS-DNS-VXLAN-BLOCKED"]);
+    let [Fix::AddRule { group, rule: added, .. }] = &fixes(&stopped)[..] else {
+        panic!("{:?}", fixes(&stopped))
+    };
+    assert_eq!((group.as_str(), &added.peer), (NODES, &Peer::Group(NODES.into())));
+
+    // One that lets its members reach each other stands in for the missing rule.
+    evidence.cloud.attached[0].ingress.push(rule(Protocol::All, None, other));
+    obey_groups(&mut evidence);
+    assert_eq!(judge(&evidence).findings, []);
+    assert_eq!((judge(&evidence).verdict, fixes(&evidence)), (Verdict::Healthy, Vec::new()));
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct CloudState {
     pub key_pair: Option<KeyPair>,
     /// Security groups by logical name (`control-plane`, `nodes`).
     pub groups: BTreeMap<String, SecurityGroup>,
+    /// Groups of others that our instances are in: their rules admit packets too.
+    pub attached: Vec<SecurityGroup>,
     /// Instances that are not yet terminated, by logical name order; duplicates are kept.
     pub instances: Vec<Instance>,
     /// Resources that hold a name we need and do not carry our cluster id.
