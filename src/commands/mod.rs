@@ -96,7 +96,7 @@ const SECRETIVE: [&str; 2] = ["aws_smithy_runtime=info", "aws_sigv4=info"];
 /// `KUBESTRAP_LOG=debug` shows what libraries say, on stderr.
 fn init_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("KUBESTRAP_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off"));
     // At finer levels the SDK writes whole requests, and user data with them.
     let filter = SECRETIVE
         .iter()

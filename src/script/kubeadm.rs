@@ -206,11 +206,14 @@ pub(super) fn join_configuration(spec: &Spec, of: &Join) -> JoinConfiguration {
 }
 
 fn registration(spec: &Spec, node: &str, address: Option<String>) -> NodeRegistration {
+    // A kubelet goes by its machine's host name, which a reboot may bring back to the cloud's.
+    let named = Argument { name: "hostname-override", value: node.to_owned() };
+    let addressed = address.map(|value| Argument { name: "node-ip", value });
     NodeRegistration {
         name: node.to_owned(),
         cri_socket: CRI_SOCKET,
         ignore_preflight_errors: spec.sources.ignore_preflight.clone(),
         image_pull_serial: false,
-        kubelet_extra_args: address.map(|value| Argument { name: "node-ip", value }).into_iter().collect(),
+        kubelet_extra_args: [named].into_iter().chain(addressed).collect(),
     }
 }

@@ -71,6 +71,10 @@ fn api(evidence: &Evidence, stopped: &mut [Stopped], dead: &[Dead], symptoms: &m
         ),
     };
     let unreachable = matches!(cluster.api, ApiState::Unreachable { .. });
+    if cluster.api == ApiState::NoKubeconfig && dead.iter().any(|dead| dead.control_plane) {
+        // It would be fetched from there.
+        return;
+    }
     if unreachable {
         if let Some(stopped) =
             stopped.iter_mut().find(|stopped| stopped.has("api/") && !stopped.only("api/nodes"))
