@@ -39,7 +39,7 @@ command -v docker > /dev/null || install docker-cli
 # Debian has rustup since 13; before, it comes from the Rust project.
 rustup_init() {
     local url work
-    url=https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init
+    url=${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}/dist/$(uname -m)-unknown-linux-gnu/rustup-init
     say "installing rustup from the Rust project"
     work=$(mktemp -d)
     curl --proto '=https' -fsSL "$url" -o "$work/rustup-init" || die "cannot fetch $url"

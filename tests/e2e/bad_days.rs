@@ -49,10 +49,10 @@ pub fn of_a_ready_cluster(run: &Run) {
     let key = "/etc/ssh/ssh_host_ed25519_key";
     let on_node = |script: &str| docker(&["exec", container, "bash", "-euc", script]);
     on_node(&format!(
-        "cp {key} /root/key; rm {key}; ssh-keygen -q -t ed25519 -N '' -f {key}; systemctl restart ssh"
+        "cp {key} {key}.kept; rm {key}; ssh-keygen -q -t ed25519 -N '' -f {key}; systemctl restart ssh"
     ));
     let impostor = run.kubestrap(&["ssh", "general-2", "--", "true"]).exits(1);
-    on_node(&format!("mv /root/key {key}; systemctl restart ssh"));
+    on_node(&format!("mv {key}.kept {key}; systemctl restart ssh"));
     assert!(
         impostor.stderr.contains("error[KS-SSH-HOST-KEY]: general-2 (198.18.0.")
             && impostor.stderr.contains("presents a host key that is not the pinned one (SHA256:"),
