@@ -241,9 +241,7 @@ async fn roll_out(
         let instances = session.cloud_state().await?.instances;
         let nodes: Vec<(String, IpAddr)> = instances
             .iter()
-            .filter_map(|instance| {
-                Some((instance.node.clone(), instance.public_ip.or(instance.private_ip)?.into()))
-            })
+            .filter_map(|instance| Some((instance.node.clone(), instance.address()?.into())))
             .collect();
         kube::check_service(&nodes, port, check, ROLLOUT_LIMIT).await?;
         urls = nodes.iter().map(|(_, address)| format!("http://{address}:{port}{}", check.path)).collect();

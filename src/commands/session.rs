@@ -199,8 +199,7 @@ impl Session {
             Failure::new("KS-NODE-INSTANCE", Exit::Failed, message).remedy("kubestrap diagnose dns")
         };
         let running = matches!(instance.state, InstanceState::Pending | InstanceState::Running);
-        let address =
-            instance.public_ip.or(instance.private_ip).filter(|_| running).ok_or_else(not_running)?;
+        let address = instance.address().filter(|_| running).ok_or_else(not_running)?;
         Ok(Host { node: node.to_owned(), address: address.into(), user: self.spec.ssh.user.clone() })
     }
 

@@ -66,6 +66,6 @@ impl Facts {
 
     /// The address by which a node is reached from here.
     pub fn address(&self, node: &str) -> Option<Ipv4Addr> {
-        self.instance(node).and_then(|instance| instance.public_ip.or(instance.private_ip))
+        self.instance(node).and_then(|instance| instance.address())
     }
 }

@@ -127,6 +127,13 @@ pub struct Instance {
     pub reason: Option<String>,
 }
 
+impl Instance {
+    /// The address by which it is reached from here: the public one, where it has one.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.public_ip.or(self.private_ip)
+    }
+}
+
 /// EC2's instance states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
